@@ -1,0 +1,74 @@
+# `make help` lists the targets.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= dev
+LDFLAGS := -s -w -X github.com/docker-kasm/docker-kasm/internal/version.release=$(VERSION)
+PLUGIN_DIR := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
+ENGINE := contrib/engines/engine
+LINT := go tool golangci-lint
+
+export CGO_ENABLED := 0
+
+.PHONY: help
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## Build bin/docker-kasm
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/docker-kasm ./plugin/docker-kasm
+
+.PHONY: install
+install: build ## Install the plugin for this user
+	install -D -m 0755 bin/docker-kasm "$(PLUGIN_DIR)/docker-kasm"
+	@echo "installed $(PLUGIN_DIR)/docker-kasm; try: docker kasm --help"
+
+.PHONY: demo
+demo: install ## Do the whole main job on a demo workspace, step by step
+	contrib/demo/demo
+
+.PHONY: test
+test: ## Run all tests against a 20.10 engine, installing what is missing
+	contrib/engines/test 20.10 overlay2 -- go test ./...
+
+.PHONY: test-engines
+test-engines: ## Run the end-to-end tests on every engine and image store
+	contrib/engines/test 20.10 overlay2 -- go test -count=1 ./plugin/e2e
+	contrib/engines/test 29 overlay2 -- go test -count=1 ./plugin/e2e
+	contrib/engines/test 29 containerd -- go test -count=1 ./plugin/e2e
+
+.PHONY: bench
+bench: build ## Compare with plain docker: ratios, size, start-up
+	contrib/engines/test 20.10 overlay2 -- contrib/bench/bench
+	contrib/engines/test 29 containerd -- contrib/bench/bench
+
+FUZZTIME ?= 60s
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (60s)
+	for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include='*_test.go' internal | sed 's/^func //' | sort -u); do \
+	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' internal)); \
+	  go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$dir; \
+	done
+
+.PHONY: lint
+lint: ## Check the code and the scripts
+	$(LINT) run ./...
+	$(LINT) fmt --diff
+	command -v shellcheck >/dev/null || apt-get install -y --no-install-recommends shellcheck >/dev/null
+	shellcheck -x contrib/engines/engine contrib/engines/test contrib/engines/lib/*.sh contrib/demo/demo contrib/bench/bench .ci/run
+
+.PHONY: docs
+docs: ## Generate contrib/docs/reference from the commands
+	go run ./contrib/docs/generate contrib/docs/reference
+
+.PHONY: generated
+generated: docs ## Fail unless generated files and go.mod are current
+	go mod tidy -diff
+	git diff --exit-code -- contrib/docs/reference
+	test -z "$$(git status --porcelain -- contrib/docs/reference)"
+
+.PHONY: clean
+clean: ## Remove what was built, and the test engines with their data
+	rm -rf bin
+	$(ENGINE) clean --all

@@ -1,0 +1,51 @@
+// Package engine is the door to what differs between Docker engines: their
+// image stores, the streams they answer with, and the classes of their errors.
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/docker/docker/api/types/system"
+)
+
+// Store is the kind of image store an engine keeps its images in.
+type Store string
+
+const (
+	// Graphdriver is the classic store (overlay2 and others): an image's id is
+	// the digest of its configuration.
+	Graphdriver Store = "graphdriver"
+	// Containerd is the containerd image store: an image's id is the digest of
+	// its manifest or index.
+	Containerd Store = "containerd"
+)
+
+// InfoClient is what is asked of the engine to know its store.
+type InfoClient interface {
+	Info(ctx context.Context) (system.Info, error)
+}
+
+// Info describes an engine as far as a snapshot depends on it.
+type Info struct {
+	ID      string
+	Version string
+	Store   Store
+}
+
+// Inspect asks the engine who it is and which store it uses. The containerd
+// store shows itself by its driver-type
+// (https://docs.docker.com/engine/storage/containerd/).
+func Inspect(ctx context.Context, api InfoClient) (Info, error) {
+	info, err := api.Info(ctx)
+	if err != nil {
+		return Info{}, fmt.Errorf("ask the engine for its image store: %w", err)
+	}
+	store := Graphdriver
+	for _, kv := range info.DriverStatus {
+		if kv[0] == "driver-type" && kv[1] == "io.containerd.snapshotter.v1" {
+			store = Containerd
+		}
+	}
+	return Info{ID: info.ID, Version: info.ServerVersion, Store: store}, nil
+}

@@ -1,0 +1,129 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/agext/levenshtein"
+)
+
+// NotFoundError says that no session has the given name or id.
+type NotFoundError struct {
+	Name string
+	// Near are names that look alike.
+	Near []string
+	// Plain is set when a container of that name exists but is no session.
+	Plain bool
+}
+
+func (e *NotFoundError) Error() string {
+	if e.Plain {
+		return fmt.Sprintf("container %q is not a session: sessions are started with `docker kasm run`", e.Name)
+	}
+	msg := fmt.Sprintf("no session %q", e.Name)
+	if len(e.Near) == 0 {
+		return msg + ": `docker kasm ls -a` lists them all"
+	}
+	for i := range e.Near {
+		e.Near[i] = fmt.Sprintf("%q", e.Near[i])
+	}
+	return msg + ": did you mean " + strings.Join(e.Near, " or ") + "?"
+}
+
+// NotFound marks the error for errdefs.
+func (*NotFoundError) NotFound() {}
+
+// Find returns the session that ref names: by name, by session id, or by a
+// unique prefix of either id. The names of all sessions serve for suggestions.
+func Find(ctx context.Context, api Lister, ref string) (Session, error) {
+	found, err := FindAll(ctx, api, []string{ref})
+	if err != nil {
+		return Session{}, err
+	}
+	return found[0].Session, found[0].Err
+}
+
+// Found is the answer for one name of FindAll.
+type Found struct {
+	Session Session
+	Err     error
+}
+
+// FindAll resolves several names with one list call. Each name has its own
+// answer; the error is that of the call.
+func FindAll(ctx context.Context, api Lister, refs []string) ([]Found, error) {
+	all, err := List(ctx, api, ListOptions{All: true, Plain: true})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Found, len(refs))
+	for i, ref := range refs {
+		out[i].Session, out[i].Err = pick(all, ref)
+	}
+	return out, nil
+}
+
+func pick(all []Session, ref string) (Session, error) {
+	name := strings.TrimPrefix(ref, "/")
+	if name == "" {
+		return Session{}, &NotFoundError{Name: ref}
+	}
+	var byPrefix []Session
+	for _, s := range all {
+		if s.Name == name || s.ID == name || s.SessionID == name {
+			if s.Kind == Plain {
+				return Session{}, &NotFoundError{Name: ref, Plain: true}
+			}
+			return s, nil
+		}
+		if strings.HasPrefix(s.ID, name) || strings.HasPrefix(s.SessionID, name) {
+			byPrefix = append(byPrefix, s)
+		}
+	}
+	switch {
+	case len(byPrefix) == 1 && byPrefix[0].Kind == Plain:
+		return Session{}, &NotFoundError{Name: ref, Plain: true}
+	case len(byPrefix) == 1:
+		return byPrefix[0], nil
+	case len(byPrefix) > 1:
+		return Session{}, fmt.Errorf("id %q is not unique: %d sessions begin with it; give more digits", ref, len(byPrefix))
+	}
+	return Session{}, &NotFoundError{Name: ref, Near: near(all, name)}
+}
+
+// near returns up to three session names that a slip of the hand away from name.
+func near(all []Session, name string) []string {
+	type scored struct {
+		name  string
+		score float64
+	}
+	var names []scored
+	for _, s := range all {
+		if s.Kind == Plain {
+			continue
+		}
+		score := levenshtein.Match(name, s.Name, nil)
+		if strings.HasPrefix(s.Name, name) || s.Workspace == name {
+			score = 1
+		}
+		if score >= 0.6 {
+			names = append(names, scored{s.Name, score})
+		}
+	}
+	slices.SortStableFunc(names, func(a, b scored) int {
+		switch {
+		case a.score > b.score:
+			return -1
+		case a.score < b.score:
+			return 1
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	var out []string
+	for i := 0; i < len(names) && i < 3; i++ {
+		out = append(out, names[i].name)
+	}
+	return out
+}

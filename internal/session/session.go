@@ -1,0 +1,130 @@
+// Package session lists, inspects, launches and moves sessions between states.
+// The engine is the only truth about a session: nothing is stored elsewhere.
+package session
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+)
+
+// Kind tells why a container counts as a session.
+type Kind string
+
+const (
+	// Managed sessions were launched by `docker kasm run`.
+	Managed Kind = "managed"
+	// Agent sessions were made by a Kasm agent, whose server knows them too.
+	Agent Kind = "agent"
+	// Image sessions were started by hand from a Kasm image.
+	Image Kind = "image"
+	// Plain is a container that is not a session.
+	Plain Kind = "plain"
+)
+
+// Session is a container seen as an instance of a workspace, at one moment.
+type Session struct {
+	// ID is the container's full id.
+	ID string
+	// Name is the container's name, without the leading slash.
+	Name string
+	// SessionID is the random id of a managed session, the Kasm id of an
+	// agent's, and empty otherwise.
+	SessionID string
+	Kind      Kind
+	// Workspace is the name of the workspace it was run from, "" if unknown.
+	Workspace string
+	// User is who ran it, "" if unknown.
+	User string
+	// Image is the reference it was created from, ImageID what that was then.
+	Image, ImageID string
+	State          State
+	// Status is the engine's own wording, such as "Up 3 minutes".
+	Status string
+	// ExitCode is set for stopped and failed sessions.
+	ExitCode int
+	Created  time.Time
+	// Expires is when the session's limit ends; zero without a limit.
+	Expires time.Time
+	// Open is the address template of its page, "" if it has none.
+	Open  string
+	Ports []container.Port
+	// SizeRw and SizeRootFs are bytes, -1 when sizes were not asked for.
+	SizeRw, SizeRootFs int64
+	Labels             map[string]string
+}
+
+// Summary reads a session from one entry of the engine's container list.
+// A damaged label leaves its field empty and hides nothing.
+func Summary(c container.Summary) Session {
+	s := Session{
+		ID: c.ID, Image: c.Image, ImageID: c.ImageID, Status: c.Status,
+		Created: time.Unix(c.Created, 0), Ports: c.Ports, Labels: c.Labels,
+		SizeRw: c.SizeRw, SizeRootFs: c.SizeRootFs,
+	}
+	for _, name := range c.Names {
+		// Links add names with a second slash; the container's own has one.
+		if name = strings.TrimPrefix(name, "/"); !strings.Contains(name, "/") {
+			s.Name = name
+			break
+		}
+	}
+	s.ExitCode = exitCode(c.Status)
+	s.State = stateOf(c.State, s.ExitCode)
+	s.readLabels()
+	return s
+}
+
+var (
+	exited    = regexp.MustCompile(`^Exited \((\d+)\)`)
+	sessionID = regexp.MustCompile(`^[0-9a-f]{16}$`)
+)
+
+func exitCode(status string) int {
+	m := exited.FindStringSubmatch(status)
+	if m == nil {
+		return 0
+	}
+	code, err := strconv.Atoi(m[1])
+	if err != nil {
+		return 0
+	}
+	return code
+}
+
+func (s *Session) readLabels() {
+	s.Kind = Plain
+	switch {
+	case sessionID.MatchString(s.Labels[LabelSession]):
+		s.Kind = Managed
+		s.SessionID = s.Labels[LabelSession]
+		s.Workspace = s.Labels[LabelWorkspace]
+		s.User = s.Labels[LabelUser]
+		s.Open = s.Labels[LabelOpen]
+		if t, err := time.Parse(time.RFC3339, s.Labels[LabelExpires]); err == nil {
+			s.Expires = t
+		}
+	case s.Labels[labelAgent] != "":
+		s.Kind = Agent
+		s.SessionID = s.Labels[labelAgent]
+	case s.Labels[labelKasmImage] == "true":
+		s.Kind = Image
+	}
+}
+
+// disown takes the session labels of an image off a container that merely
+// inherited them, and looks again what it is without them.
+func (s *Session) disown(label string) {
+	rest := make(map[string]string, len(s.Labels))
+	for k, v := range s.Labels {
+		if k != label && !strings.HasPrefix(k, label+".") {
+			rest[k] = v
+		}
+	}
+	s.Labels = rest
+	s.SessionID, s.Workspace, s.User, s.Open, s.Expires = "", "", "", "", time.Time{}
+	s.readLabels()
+}

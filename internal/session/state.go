@@ -1,0 +1,103 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+)
+
+// State is what a session is doing, in the words of the Sessions page.
+type State string
+
+// The states of a session.
+const (
+	Created  State = "created"
+	Running  State = "running"
+	Paused   State = "paused"
+	Stopped  State = "stopped"
+	Failed   State = "failed"
+	Deleting State = "deleting"
+)
+
+// States lists every state, in the order a session passes through them.
+func States() []State { return []State{Created, Running, Paused, Stopped, Failed, Deleting} }
+
+// Verb is something that can be done with a session.
+type Verb string
+
+// The verbs of the Sessions page's menu.
+const (
+	View   Verb = "view"
+	Start  Verb = "start"
+	Pause  Verb = "pause"
+	Stop   Verb = "stop"
+	Commit Verb = "commit"
+	Delete Verb = "delete"
+)
+
+// Verbs lists every verb, in the order the menu shows them.
+func Verbs() []Verb { return []Verb{View, Start, Pause, Stop, Commit, Delete} }
+
+// Allowed lists what may be done with a session in state s. Deleting what is
+// being deleted is allowed: it succeeds once the session is gone.
+func (s State) Allowed() []Verb {
+	switch s {
+	case Created, Stopped, Failed:
+		return []Verb{View, Start, Commit, Delete}
+	case Running:
+		return []Verb{View, Pause, Stop, Commit, Delete}
+	case Paused:
+		return []Verb{View, Start, Stop, Commit, Delete}
+	case Deleting:
+		return []Verb{View, Delete}
+	}
+	return []Verb{View}
+}
+
+// StateError is a refusal: the verb does not apply to the session's state.
+type StateError struct {
+	Name  string
+	State State
+	Verb  Verb
+}
+
+func (e *StateError) Error() string {
+	var words []string
+	for _, v := range e.State.Allowed() {
+		words = append(words, string(v))
+	}
+	return fmt.Sprintf("cannot %s session %q: it is %s; what can be done now: %s", e.Verb, e.Name, e.State, strings.Join(words, ", "))
+}
+
+// Check returns a *StateError when v may not be done with s in its state.
+func (s Session) Check(v Verb) error {
+	if slices.Contains(s.State.Allowed(), v) {
+		return nil
+	}
+	return &StateError{Name: s.Name, State: s.State, Verb: v}
+}
+
+// stateOf maps the engine's state. An exit by SIGINT, SIGKILL or SIGTERM (128
+// plus the signal's number) is how an ordinary stop ends, so only other exit
+// codes count as failed.
+func stateOf(engine container.ContainerState, code int) State {
+	switch engine {
+	case container.StateCreated:
+		return Created
+	case container.StateRunning, container.StateRestarting:
+		return Running
+	case container.StatePaused:
+		return Paused
+	case container.StateRemoving, container.StateDead:
+		return Deleting
+	case container.StateExited:
+		switch code {
+		case 0, 130, 137, 143:
+			return Stopped
+		}
+		return Failed
+	}
+	return State(engine)
+}

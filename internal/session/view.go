@@ -1,0 +1,184 @@
+package session
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/pkg/stdcopy"
+
+)
+
+// Viewer is what is asked of the engine to show everything about a session.
+type Viewer interface {
+	ContainerInspectWithRaw(ctx context.Context, container string, getSize bool) (container.InspectResponse, []byte, error)
+	ContainerStatsOneShot(ctx context.Context, container string) (container.StatsResponseReader, error)
+	ContainerLogs(ctx context.Context, container string, options container.LogsOptions) (io.ReadCloser, error)
+}
+
+// Details is a session with everything that one more look at it tells.
+type Details struct {
+	Session
+	// Since is when the present state began; zero when the engine does not say
+	// (it keeps no time for a pause).
+	Since time.Time
+	// Reason says why a session failed, or "".
+	Reason string
+	// Address opens the session's page, or "" if nothing is published.
+	Address string
+	Mounts  []container.MountPoint
+	// Tmpfs maps paths to mount options.
+	Tmpfs map[string]string
+	// Memory and MemoryLimit are bytes, CPUTime the processor time used since
+	// the start; all zero unless running or paused.
+	Memory, MemoryLimit uint64
+	CPUTime             time.Duration
+	Processes           uint64
+	// LastLog are the last lines a failed session wrote, at most ten.
+	LastLog []string
+	// Allowed is what can be done now.
+	Allowed []Verb
+}
+
+// Inspect looks at s once more, closely.
+func Inspect(ctx context.Context, api Viewer, s Session) (Details, error) {
+	c, _, err := api.ContainerInspectWithRaw(ctx, s.ID, true)
+	if err != nil {
+		return Details{}, fmt.Errorf("inspect session %q: %w", s.Name, err)
+	}
+	d := Details{Session: s, Mounts: c.Mounts, Address: s.Address(), Allowed: s.State.Allowed()}
+	if c.SizeRw != nil {
+		d.SizeRw = *c.SizeRw
+	}
+	if c.SizeRootFs != nil {
+		d.SizeRootFs = *c.SizeRootFs
+	}
+	if c.HostConfig != nil {
+		d.Tmpfs = c.HostConfig.Tmpfs
+	}
+	if c.State != nil {
+		d.Since, d.Reason = since(s, c)
+	}
+	switch s.State {
+	case Running, Paused:
+		if err := d.readStats(ctx, api); err != nil {
+			return Details{}, err
+		}
+	case Failed:
+		tty := c.Config != nil && c.Config.Tty
+		if err := d.readLog(ctx, api, tty); err != nil {
+			return Details{}, err
+		}
+	case Created, Stopped, Deleting:
+	}
+	return d, nil
+}
+
+func since(s Session, c container.InspectResponse) (time.Time, string) {
+	at := ""
+	reason := c.State.Error
+	switch s.State {
+	case Created:
+		at = c.Created
+	case Running:
+		at = c.State.StartedAt
+	case Stopped, Failed:
+		at = c.State.FinishedAt
+		if c.State.OOMKilled {
+			reason = "out of memory"
+		}
+	case Paused, Deleting:
+	}
+	t, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		return time.Time{}, reason
+	}
+	return t, reason
+}
+
+func (d *Details) readStats(ctx context.Context, api Viewer) error {
+	res, err := api.ContainerStatsOneShot(ctx, d.ID)
+	if err != nil {
+		return fmt.Errorf("read what session %q uses: %w", d.Name, err)
+	}
+	defer res.Body.Close()
+	var stats container.StatsResponse
+	if err := json.NewDecoder(res.Body).Decode(&stats); err != nil {
+		return fmt.Errorf("read what session %q uses: %w", d.Name, err)
+	}
+	d.Memory, d.MemoryLimit = stats.MemoryStats.Usage, stats.MemoryStats.Limit
+	d.CPUTime = time.Duration(stats.CPUStats.CPUUsage.TotalUsage) //nolint:gosec // nanoseconds: 292 years fit
+	d.Processes = stats.PidsStats.Current
+	return nil
+}
+
+func (d *Details) readLog(ctx context.Context, api Viewer, tty bool) error {
+	logs, err := api.ContainerLogs(ctx, d.ID, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: "10"})
+	if err != nil {
+		// Some log drivers cannot be read back; the rest of the view stands.
+		d.LastLog = []string{fmt.Sprintf("(log not readable: %s)", err)}
+		return nil
+	}
+	defer logs.Close()
+	var text bytes.Buffer
+	if tty {
+		_, err = io.Copy(&text, logs)
+	} else {
+		_, err = stdcopy.StdCopy(&text, &text, logs)
+	}
+	if err != nil {
+		return fmt.Errorf("read the log of session %q: %w", d.Name, err)
+	}
+	lines := bufio.NewScanner(&text)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		d.LastLog = append(d.LastLog, lines.Text())
+	}
+	return nil
+}
+
+var portPlace = regexp.MustCompile(`\{(\d+)\}`)
+
+// Address returns where the session is reached from the engine's host: its
+// open template with every {PORT} replaced by the published host port, else
+// the first published port as host:port, else "".
+func (s Session) Address() string {
+	if s.Open != "" {
+		complete := true
+		address := portPlace.ReplaceAllStringFunc(s.Open, func(place string) string {
+			private, err := strconv.ParseUint(place[1:len(place)-1], 10, 16)
+			if err == nil {
+				for _, p := range s.Ports {
+					if uint64(p.PrivatePort) == private && p.PublicPort != 0 {
+						return strconv.Itoa(int(p.PublicPort))
+					}
+				}
+			}
+			complete = false
+			return place
+		})
+		if complete {
+			return address
+		}
+		return ""
+	}
+	for _, p := range s.Ports {
+		if p.PublicPort == 0 {
+			continue
+		}
+		host := p.IP
+		if host == "" || host == "0.0.0.0" || host == "::" {
+			host = "localhost"
+		}
+		return net.JoinHostPort(host, strconv.Itoa(int(p.PublicPort)))
+	}
+	return ""
+}

@@ -1,0 +1,102 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
+
+	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/session"
+)
+
+// commit has the engine write the session's files as an untagged image. The
+// engine pauses a running session meanwhile and resumes it itself, so that it
+// goes on even if this process is killed.
+func (j *job) commit(ctx context.Context) error {
+	p := j.plan
+	pause := !j.req.NoPause && p.session.State == session.Running
+	watch := j.watchPause(ctx, pause)
+	defer watch.stop()
+
+	id, err := j.requestCommit(ctx, container.CommitOptions{
+		Comment: j.req.Message, Author: j.req.Author, Changes: j.req.Changes.Lines(), Pause: !j.req.NoPause, Config: &p.base,
+	})
+	j.committed = id
+	if stillErr := j.ensureRunning(ctx, pause); stillErr != nil {
+		return stillErr
+	}
+	if err != nil {
+		return err
+	}
+	if still, ok := watch.result(); ok {
+		j.result.StoodStill = still
+		j.info("the session stood still for %s", still.Round(time.Millisecond))
+	}
+	return nil
+}
+
+// requestCommit returns the new image's id. Engines with a graphdriver finish
+// a commit whose client went away: after an interrupt their answer is awaited,
+// so that the image can be found and removed.
+func (j *job) requestCommit(ctx context.Context, options container.CommitOptions) (string, error) {
+	type answer struct {
+		id  string
+		err error
+	}
+	callCtx := ctx
+	if j.plan.engine.Store == engine.Graphdriver {
+		callCtx = context.WithoutCancel(ctx)
+	}
+	done := make(chan answer, 1)
+	go func() {
+		res, err := j.API.ContainerCommit(callCtx, j.plan.session.ID, options)
+		done <- answer{res.ID, err}
+	}()
+	var got answer
+	select {
+	case got = <-done:
+	case <-ctx.Done():
+		j.info("interrupted: waiting for the engine to end the commit, so that nothing is left behind")
+		got = <-done
+	}
+	if ctx.Err() != nil {
+		return got.id, ctx.Err()
+	}
+	if got.err != nil {
+		return got.id, fmt.Errorf("commit session %q: %w", j.plan.session.Name, got.err)
+	}
+	return got.id, nil
+}
+
+// ensureRunning makes sure that a session which was running is so again, for
+// another client's pause or commit may have crossed ours.
+func (j *job) ensureRunning(ctx context.Context, paused bool) error {
+	if !paused {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	name := j.plan.session.Name
+	c, err := j.API.ContainerInspect(ctx, j.plan.session.ID)
+	if err != nil {
+		return fmt.Errorf("check that session %q runs again: %w", name, err)
+	}
+	if c.State == nil || !c.State.Paused {
+		return nil
+	}
+	if err := j.API.ContainerUnpause(ctx, j.plan.session.ID); err != nil {
+		return fmt.Errorf("session %q is still paused and could not be resumed: %w; resume it with `docker kasm start %s`", name, err, name)
+	}
+	return nil
+}
+
+// removeImage removes an untagged image of ours and keeps its parents.
+func (j *job) removeImage(ctx context.Context, id string) error {
+	if _, err := j.API.ImageRemove(ctx, id, image.RemoveOptions{PruneChildren: false}); err != nil {
+		return fmt.Errorf("remove the temporary image %s: %w; remove it with `docker rmi %s`", id, err, id)
+	}
+	return nil
+}

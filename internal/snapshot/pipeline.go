@@ -1,0 +1,200 @@
+// Package snapshot makes a new image from a session: one pipeline of steps,
+// each of which reports what it does and can be told apart when it fails.
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/client"
+
+	"github.com/docker-kasm/docker-kasm/internal/change"
+	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+// API is what a snapshot asks of the engine.
+type API interface {
+	session.Lister
+	session.Hooker
+	engine.InfoClient
+	engine.RegistryClient
+	ContainerInspect(ctx context.Context, container string) (container.InspectResponse, error)
+	ContainerInspectWithRaw(ctx context.Context, container string, getSize bool) (container.InspectResponse, []byte, error)
+	ContainerCommit(ctx context.Context, container string, options container.CommitOptions) (container.CommitResponse, error)
+	ContainerUnpause(ctx context.Context, container string) error
+	Events(ctx context.Context, options events.ListOptions) (<-chan events.Message, <-chan error)
+	ImageInspect(ctx context.Context, image string, opts ...client.ImageInspectOption) (image.InspectResponse, error)
+	ImageHistory(ctx context.Context, image string, opts ...client.ImageHistoryOption) ([]image.HistoryResponseItem, error)
+	ImageLoad(ctx context.Context, input io.Reader, opts ...client.ImageLoadOption) (image.LoadResponse, error)
+	ImageTag(ctx context.Context, image, ref string) error
+	ImageRemove(ctx context.Context, image string, options image.RemoveOptions) ([]image.DeleteResponse, error)
+	ImagePush(ctx context.Context, ref string, options image.PushOptions) (io.ReadCloser, error)
+}
+
+// Request says what snapshot is wanted.
+type Request struct {
+	// Session names the session: name, id or a unique prefix of an id.
+	Session string
+	// Reference is the new image's name, "" to generate one.
+	Reference string
+	// Registry qualifies the name, in any form Kasm's own page takes; it also
+	// asks for a push. "" leaves the name alone.
+	Registry string
+	// Prefix is put in place of the repository's path in generated names.
+	Prefix  string
+	Changes change.Set
+	Author  string
+	Message string
+	// NoPause lets the session's processes go on while its files are copied.
+	NoPause bool
+	Push    bool
+	// NoRegister leaves the catalog alone.
+	NoRegister bool
+	// FriendlyName of the new workspace, "" for the usual wording.
+	FriendlyName string
+	// DryRun ends after preflight.
+	DryRun bool
+}
+
+// Result is what a snapshot has come to, as far as it came.
+type Result struct {
+	Session string `json:"Session"`
+	// Image is the new image's reference in its familiar form.
+	Image string `json:"Image"`
+	// ImageID is set once the image is tagged.
+	ImageID string `json:"ImageID,omitempty"`
+	// Digest is the manifest's digest in the registry, set by a push.
+	Digest string `json:"Digest,omitempty"`
+	// SizeWritten is the session's own layer in bytes.
+	SizeWritten int64 `json:"SizeWritten"`
+	// StoodStill is how long the session was paused, in nanoseconds.
+	StoodStill time.Duration `json:"StoodStill"`
+	// Workspace is the name of the registration, "" without one.
+	Workspace string `json:"Workspace,omitempty"`
+	// Dropped are names of environment variables and labels given at run time
+	// that are absent from the image. Blanked are those whose name had to stay,
+	// with an empty value.
+	Dropped []string `json:"Dropped,omitempty"`
+	Blanked []string `json:"Blanked,omitempty"`
+	// LeftOut are mount points whose content is not in the image.
+	LeftOut  []string `json:"LeftOut,omitempty"`
+	Warnings []string `json:"Warnings,omitempty"`
+	DryRun   bool     `json:"DryRun,omitempty"`
+}
+
+// Pipeline runs snapshots against one engine and one catalog.
+type Pipeline struct {
+	API     API
+	Catalog *workspace.Catalog
+	// Auth returns the user's credentials for a registry host, zero if none.
+	Auth func(host string) (registry.AuthConfig, error)
+	// Edit lets the user change the registration before it is saved; nil saves
+	// it as generated.
+	Edit func(ctx context.Context, name string, data []byte) ([]byte, error)
+	// LockDir is where this user's snapshots keep their locks.
+	LockDir string
+	Sink    Sink
+	// Now is the clock, in the zone that generated names use.
+	Now func() time.Time
+}
+
+// job is one run of the pipeline.
+type job struct {
+	*Pipeline
+	req    Request
+	plan   *plan
+	result Result
+	step   Step
+	// committed is the id of an untagged image that must not outlive a failure.
+	committed string
+	image     image.InspectResponse
+	auth      registry.AuthConfig
+	release   func()
+	pushErr   error
+}
+
+// PushError says that the image is there and registered, but not pushed.
+type PushError struct {
+	Image string
+	Err   error
+}
+
+func (e *PushError) Error() string {
+	return fmt.Sprintf("push image %q: %s; the image is kept on the engine: `docker push %s` tries again", e.Image, e.Err, e.Image)
+}
+
+// Unwrap returns the engine's or the registry's error.
+func (e *PushError) Unwrap() error { return e.Err }
+
+// Run makes a snapshot. On an error the result tells how far it came: an image
+// that is named there exists. A *PushError means that all but the push was done.
+func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
+	j := &job{Pipeline: p, req: req, release: func() {}}
+	defer func() { j.release() }()
+	steps := []struct {
+		step Step
+		run  func(context.Context) error
+	}{
+		{StepPlan, j.makePlan},
+		{StepPreflight, j.preflight},
+		{StepLock, j.lock},
+		{StepCommit, j.commit},
+		{StepClean, j.clean},
+		{StepVerify, j.verify},
+		{StepPush, j.push},
+		{StepRegister, j.register},
+	}
+	for _, s := range steps {
+		if j.skip(s.step) {
+			continue
+		}
+		j.step = s.step
+		j.emit(Started, "")
+		err := ctx.Err()
+		if err == nil {
+			err = s.run(ctx)
+		}
+		if err != nil {
+			j.emit(FailedStep, err.Error())
+			return j.result, errors.Join(err, j.discard(ctx))
+		}
+		j.emit(Done, "")
+	}
+	if j.pushErr != nil {
+		return j.result, &PushError{Image: j.result.Image, Err: j.pushErr}
+	}
+	return j.result, nil
+}
+
+func (j *job) skip(s Step) bool {
+	switch s {
+	case StepPlan, StepPreflight:
+		return false
+	case StepPush:
+		return j.req.DryRun || !j.plan.push
+	case StepRegister:
+		return j.req.DryRun || j.req.NoRegister
+	case StepLock, StepCommit, StepClean, StepVerify:
+	}
+	return j.req.DryRun
+}
+
+// discard removes the untagged image of a snapshot that failed, also after an
+// interrupt.
+func (j *job) discard(ctx context.Context) error {
+	if j.committed == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return j.removeImage(ctx, j.committed)
+}

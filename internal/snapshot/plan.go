@@ -1,0 +1,269 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
+
+	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+const (
+	// maxLayers is where engines with a graphdriver refuse another layer
+	// (moby layer/layer_store.go, maxLayerDepth).
+	maxLayers = 125
+	// manyLayers is where a user should hear of it.
+	manyLayers = 100
+	// registryTimeout bounds the check of a registry before the commit.
+	registryTimeout = 45 * time.Second
+)
+
+// plan is all that is known and decided before the session is touched.
+type plan struct {
+	session   session.Session
+	container container.InspectResponse
+	// parent is the image the session was created from.
+	parent image.InspectResponse
+	// parentGone is set when the engine has that image no more.
+	parentGone bool
+	engine     engine.Info
+	ref        reference.NamedTagged
+	push       bool
+	// workspace is the registration the session was run from, nil if unknown.
+	workspace *workspace.Workspace
+	// base is the configuration the engine is told to start from: the
+	// container's, with run-time environment and labels taken back.
+	base container.Config
+	// expected is base after the changes.
+	expected container.Config
+	env      drops
+	labels   drops
+}
+
+func (j *job) makePlan(ctx context.Context) error {
+	p := &plan{push: j.req.Push || j.req.Registry != ""}
+	j.plan = p
+	if err := j.planSession(ctx); err != nil {
+		return err
+	}
+	var err error
+	if p.engine, err = engine.Inspect(ctx, j.API); err != nil {
+		return err
+	}
+	if err := j.planParent(ctx); err != nil {
+		return err
+	}
+	if err := j.planReference(ctx); err != nil {
+		return err
+	}
+	if err := j.planConfig(); err != nil {
+		return err
+	}
+	if !j.req.NoRegister && !j.req.DryRun {
+		if err := probe(j.Catalog.Dir()); err != nil {
+			return fmt.Errorf("the new workspace could not be saved: %w; make room there, or give --no-register", err)
+		}
+	}
+	if p.push {
+		return j.planPush(ctx)
+	}
+	return nil
+}
+
+func (j *job) planSession(ctx context.Context) error {
+	s, err := session.Find(ctx, j.API, j.req.Session)
+	if err != nil {
+		if ws := j.notContainer(err); ws != nil {
+			return fmt.Errorf("cannot commit %q: it is a %s workspace, and only sessions of container workspaces have an image to make", ws.Name, ws.Type)
+		}
+		return err
+	}
+	if err := s.Check(session.Commit); err != nil {
+		return err
+	}
+	j.plan.session, j.result.Session = s, s.Name
+	if j.plan.container, err = j.API.ContainerInspect(ctx, s.ID); err != nil {
+		return fmt.Errorf("inspect session %q: %w", s.Name, err)
+	}
+	if s.Workspace == "" {
+		return nil
+	}
+	ws, err := j.Catalog.Get(s.Workspace)
+	switch {
+	case err == nil:
+		j.plan.workspace = ws
+	case errors.Is(err, workspace.ErrNotFound):
+	default:
+		j.warn("workspace %q of this session cannot be read, its settings are not inherited: %s", s.Workspace, err)
+	}
+	return nil
+}
+
+// notContainer returns the server or link workspace that the user meant by a
+// name which is no session.
+func (j *job) notContainer(err error) *workspace.Workspace {
+	var missing *session.NotFoundError
+	if !errors.As(err, &missing) || workspace.ValidName(j.req.Session) != nil {
+		return nil
+	}
+	ws, err := j.Catalog.Get(j.req.Session)
+	if err != nil || ws.Type == workspace.TypeContainer {
+		return nil
+	}
+	return ws
+}
+
+func (j *job) planParent(ctx context.Context) error {
+	p := j.plan
+	var err error
+	p.parent, err = j.API.ImageInspect(ctx, p.container.Image)
+	if cerrdefs.IsNotFound(err) {
+		p.parentGone = true
+		j.warn("the image this session was created from is gone: what was given at run time cannot be told apart and stays in the new image")
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("inspect the image of session %q: %w", p.session.Name, err)
+	}
+	layers := len(p.parent.RootFS.Layers) + 1
+	switch {
+	case layers > maxLayers && p.engine.Store == engine.Graphdriver:
+		return fmt.Errorf("cannot commit session %q: the image would have %d layers, and this engine takes %d: build it anew from a Dockerfile", p.session.Name, layers, maxLayers)
+	case layers > maxLayers:
+		j.warn("the image will have %d layers: engines without the containerd image store take %d and cannot pull it", layers, maxLayers)
+	case layers > manyLayers:
+		j.warn("the image will have %d layers of the %d that engines take", layers, maxLayers)
+	}
+	return nil
+}
+
+func (j *job) planReference(ctx context.Context) error {
+	p, req := j.plan, j.req
+	exists := func(ref string) (bool, error) {
+		_, err := j.API.ImageInspect(ctx, ref)
+		if cerrdefs.IsNotFound(err) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	var err error
+	name := req.Reference
+	if name == "" {
+		generate := imageref.Generator{Prefix: req.Prefix, Now: j.Now(), Taken: func(ref string) (bool, error) {
+			if req.Registry != "" {
+				qualified, err := imageref.Qualify(ref, req.Registry)
+				if err != nil {
+					return false, err
+				}
+				ref = qualified.String()
+			}
+			return exists(ref)
+		}}
+		if p.ref, err = generate.Generate(p.container.Config.Image); err != nil {
+			return fmt.Errorf("generate a name for the new image: %w", err)
+		}
+		name = imageref.Familiar(p.ref)
+	}
+	if req.Registry != "" {
+		qualified, err := imageref.Qualify(name, req.Registry)
+		if err != nil {
+			return &UsageError{Err: err}
+		}
+		name = qualified.String()
+	}
+	if p.ref, err = imageref.ParseTagged(name); err != nil {
+		return &UsageError{Err: err}
+	}
+	j.result.Image = imageref.Familiar(p.ref)
+	if req.Reference == "" {
+		j.info("image will be %s", j.result.Image)
+		return nil
+	}
+	if taken, err := exists(j.result.Image); err != nil {
+		return fmt.Errorf("look for image %q: %w", j.result.Image, err)
+	} else if taken {
+		old, err := j.API.ImageInspect(ctx, j.result.Image)
+		if err != nil {
+			return fmt.Errorf("look for image %q: %w", j.result.Image, err)
+		}
+		j.warn("%s names an image already; the name moves to the new one, the former stays as %s", j.result.Image, old.ID)
+	}
+	return nil
+}
+
+// UsageError is a refusal of what the user typed.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the refusal itself.
+func (e *UsageError) Unwrap() error { return e.Err }
+
+func (j *job) planConfig() error {
+	p := j.plan
+	given := p.container.Config
+	env, labels := given.Env, given.Labels
+	if !p.parentGone && p.parent.Config != nil {
+		env, labels = p.parent.Config.Env, p.parent.Config.Labels
+	}
+	// An image made by a plain commit of a session carries its labels on.
+	labels = maps.Clone(labels)
+	maps.DeleteFunc(labels, func(name, _ string) bool { return session.IsSessionLabel(name) })
+	p.env = compare(envMap(given.Env), envMap(env), j.req.Changes.EnvNames())
+	p.labels = compare(given.Labels, labels, j.req.Changes.LabelNames())
+	p.base = *given
+	p.base.Env = p.env.environment(env)
+	p.base.Labels = p.labels.labels(labels)
+	for k, v := range j.provenance() {
+		p.base.Labels[k] = v
+	}
+	var err error
+	if p.expected, err = j.req.Changes.Apply(p.base); err != nil {
+		return &UsageError{Err: err}
+	}
+	if leaks := p.env.foundIn(slices.Concat([]string(p.expected.Entrypoint), []string(p.expected.Cmd))); len(leaks) > 0 {
+		j.warn("the session's command line holds the value of %s, and it stays in the image: set another with --change 'CMD …'", strings.Join(leaks, ", "))
+	}
+	return nil
+}
+
+func (j *job) planPush(ctx context.Context) error {
+	host := imageref.Host(j.plan.ref)
+	if why := imageref.PushProblem(j.plan.ref); why != "" {
+		return &UsageError{Err: errors.New(why)}
+	}
+	auth, err := j.Auth(host)
+	if err != nil {
+		return fmt.Errorf("ask the credential helper for registry %s: %w", host, err)
+	}
+	j.auth = auth
+	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
+	defer cancel()
+	return engine.CheckPush(ctx, j.API, j.plan.ref.String(), host, auth)
+}
+
+// probe tells whether files can be written in dir, by writing one.
+func probe(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, 4096))
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
+}

@@ -1,0 +1,92 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+// register adds the workspace that launches the new image. An interrupt that
+// came after the image was named does not keep it from being registered.
+func (j *job) register(ctx context.Context) error {
+	ws := j.registration()
+	var err error
+	if ws.Name, err = j.Catalog.UniqueName(imageref.WorkspaceName(j.plan.ref)); err != nil {
+		return j.notRegistered(err)
+	}
+	data, err := workspace.Encode(ws)
+	if err != nil {
+		return j.notRegistered(err)
+	}
+	if j.Edit != nil {
+		edited, err := j.Edit(ctx, ws.Name, data)
+		if err != nil {
+			j.warn("registered as generated, your changes were not taken: %s; change it with `docker kasm workspace edit %s`", err, ws.Name)
+		} else {
+			data = edited
+		}
+	}
+	if _, err := j.Catalog.CreateRaw(ws.Name, data); err != nil {
+		return j.notRegistered(err)
+	}
+	j.result.Workspace = ws.Name
+	return nil
+}
+
+func (j *job) notRegistered(err error) error {
+	err = fmt.Errorf("the image %s is there, but its workspace is not registered: %w; register it with `docker kasm workspace create --image %s NAME`",
+		j.result.Image, err, j.result.Image)
+	if j.pushErr != nil {
+		err = errors.Join(&PushError{Image: j.result.Image, Err: j.pushErr}, err)
+	}
+	return err
+}
+
+// registration inherits how the session's workspace is run; what it is called
+// and made of is new.
+func (j *job) registration() *workspace.Workspace {
+	ws := &workspace.Workspace{Type: workspace.TypeContainer}
+	base := imageref.Familiar(j.plan.ref)
+	if parent := j.plan.workspace; parent != nil {
+		inherited := *parent
+		ws = &inherited
+		base = plainName(parent)
+	} else if image := j.plan.container.Config.Image; image != "" {
+		base = image
+	}
+	ws.Path, ws.Revision, ws.URL = "", "", ""
+	ws.FriendlyName = j.req.FriendlyName
+	if ws.FriendlyName == "" {
+		ws.FriendlyName = fmt.Sprintf("Snapshot of %s - (%s)", base, j.plan.ref.Tag())
+	}
+	ws.Image = j.result.Image
+	ws.Enabled = true
+	// The image may be on this engine only: another policy would try to pull it.
+	ws.Pull = workspace.PullMissing
+	ws.Snapshot = &workspace.Snapshot{
+		Of: j.plan.session.Workspace, ImageID: j.result.ImageID, Parent: j.plan.container.Config.Image,
+		Created: j.Now().Truncate(1e9), Digest: j.result.Digest,
+	}
+	if workspace.ValidName(ws.Snapshot.Of) != nil {
+		ws.Snapshot.Of = ""
+	}
+	return ws
+}
+
+var snapshotName = regexp.MustCompile(`^Snapshot of (.+) - \([^()]+\)$`)
+
+// plainName is the friendly name without the wording of an earlier snapshot,
+// so that a snapshot of a snapshot is still a snapshot of the first.
+func plainName(ws *workspace.Workspace) string {
+	name := ws.DisplayName()
+	if ws.Snapshot != nil {
+		if m := snapshotName.FindStringSubmatch(name); m != nil {
+			return m[1]
+		}
+	}
+	return name
+}

@@ -1,0 +1,119 @@
+package snapshot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/client"
+
+	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/imageref"
+)
+
+// verify reads the new image's configuration back and compares it with the
+// plan. Only an image that is what was promised gets its name.
+func (j *job) verify(ctx context.Context) error {
+	var raw bytes.Buffer
+	img, err := j.API.ImageInspect(ctx, j.committed, client.ImageInspectWithRawResponse(&raw))
+	if err != nil {
+		return fmt.Errorf("read the new image %s back: %w", j.committed, err)
+	}
+	var got struct {
+		Config          container.Config
+		ContainerConfig json.RawMessage
+	}
+	if err := json.Unmarshal(raw.Bytes(), &got); err != nil {
+		return fmt.Errorf("read the new image %s back: %w", j.committed, err)
+	}
+	want := j.plan.expected
+	if j.plan.engine.Store == engine.Graphdriver {
+		want.Env = j.plan.env.withoutBlank(want.Env)
+		want.Labels = j.cleanLabels(want.Labels)
+	}
+	diff := compareConfig(want, got.Config)
+	if leaks := j.leaks(got.ContainerConfig); len(leaks) > 0 {
+		diff = append(diff, fmt.Errorf("the image's build record still holds the run-time value of %s", strings.Join(leaks, ", ")))
+	}
+	if len(diff) > 0 {
+		return fmt.Errorf("the new image is not what was planned, so it was not named: %w", errors.Join(diff...))
+	}
+	ref := imageref.Familiar(j.plan.ref)
+	if err := j.API.ImageTag(ctx, j.committed, ref); err != nil {
+		return fmt.Errorf("name the new image %q: %w", ref, err)
+	}
+	j.image, j.result.ImageID, j.committed = img, j.committed, ""
+	return nil
+}
+
+// leaks lists the dropped names whose values stand in the container's
+// configuration that some engines keep inside the image's.
+func (j *job) leaks(containerConfig json.RawMessage) []string {
+	var kept container.Config
+	if len(containerConfig) == 0 || json.Unmarshal(containerConfig, &kept) != nil {
+		return nil
+	}
+	return j.plan.env.foundIn(kept.Env)
+}
+
+// compareConfig lists how an image's configuration differs from the wanted
+// one. Ports and volumes may be more than wanted: engines only add to them.
+func compareConfig(want, got container.Config) []error {
+	var diff []error
+	report := func(key string, want, got any) {
+		diff = append(diff, fmt.Errorf("%s is %q instead of %q", key, fmt.Sprint(got), fmt.Sprint(want)))
+	}
+	// Values of the environment stay out of messages: they may be secret.
+	diff = append(diff, compareNames("environment variable", envMap(want.Env), envMap(got.Env))...)
+	diff = append(diff, compareNames("label", want.Labels, got.Labels)...)
+	for _, c := range []struct {
+		key       string
+		want, got []string
+	}{{"CMD", want.Cmd, got.Cmd}, {"ENTRYPOINT", want.Entrypoint, got.Entrypoint}, {"ONBUILD", want.OnBuild, got.OnBuild}} {
+		if !slices.Equal(c.want, c.got) {
+			report(c.key, c.want, c.got)
+		}
+	}
+	if want.User != got.User {
+		report("USER", want.User, got.User)
+	}
+	if strings.TrimSuffix(want.WorkingDir, "/") != strings.TrimSuffix(got.WorkingDir, "/") {
+		report("WORKDIR", want.WorkingDir, got.WorkingDir)
+	}
+	for port := range want.ExposedPorts {
+		if _, ok := got.ExposedPorts[port]; !ok {
+			diff = append(diff, fmt.Errorf("port %s is not exposed", port))
+		}
+	}
+	for volume := range want.Volumes {
+		if _, ok := got.Volumes[volume]; !ok {
+			diff = append(diff, fmt.Errorf("volume %s is not declared", volume))
+		}
+	}
+	return diff
+}
+
+func compareNames(what string, want, got map[string]string) []error {
+	var diff []error
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		value, ok := got[name]
+		switch {
+		case !ok:
+			diff = append(diff, fmt.Errorf("%s %s is missing", what, name))
+		case value != want[name]:
+			diff = append(diff, fmt.Errorf("%s %s has another value", what, name))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if _, ok := want[name]; !ok {
+			diff = append(diff, fmt.Errorf("%s %s should not be there", what, name))
+		}
+	}
+	return diff
+}

@@ -1,0 +1,87 @@
+package workspace
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// ParseAssignment reads KEY=VALUE as typed on a command line: strings bare,
+// lists and tables in TOML. An empty list or table removes the key.
+func ParseAssignment(s string) (Edit, error) {
+	key, value, ok := strings.Cut(s, "=")
+	if !ok {
+		return Edit{}, fmt.Errorf("%q is no KEY=VALUE", s)
+	}
+	key = strings.TrimSpace(key)
+	k, err := keyKind(key)
+	if err != nil {
+		return Edit{}, err
+	}
+	bad := func(example string) (Edit, error) {
+		return Edit{}, fmt.Errorf("%s must be %s, such as %s=%s", key, k, key, example)
+	}
+	e := Edit{Key: key}
+	switch k {
+	case kindString:
+		e.Value = value
+	case kindBool:
+		b, err := strconv.ParseBool(value)
+		if err != nil {
+			return bad("true")
+		}
+		e.Value = b
+	case kindFloat:
+		f, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return bad("1.5")
+		}
+		e.Value = f
+	case kindTime:
+		t, err := time.Parse(time.RFC3339, value)
+		if err != nil {
+			return bad("2006-01-02T15:04:05Z")
+		}
+		e.Value = t
+	case kindStrings:
+		var one struct{ V []string }
+		if value != "" && toml.Unmarshal([]byte("V = "+value), &one) != nil {
+			return bad(`'["a", "b"]'`)
+		}
+		if len(one.V) > 0 {
+			e.Value = one.V
+		}
+	case kindMap:
+		var one struct{ V map[string]string }
+		if value != "" && toml.Unmarshal([]byte("V = "+value), &one) != nil {
+			return bad(`'{ A = "b" }'`)
+		}
+		if len(one.V) > 0 {
+			e.Value = one.V
+		}
+	case kindTable:
+	}
+	return e, nil
+}
+
+// ParseUnset reads a KEY that is to be removed.
+func ParseUnset(key string) (Edit, error) {
+	if _, err := keyKind(key); err != nil {
+		return Edit{}, err
+	}
+	return Edit{Key: key}, nil
+}
+
+func keyKind(key string) (kind, error) {
+	k := schema()[key]
+	if k != "" && k != kindTable {
+		return k, nil
+	}
+	if near := nearest(key, Keys()); near != "" {
+		return "", fmt.Errorf("unknown key %q: did you mean %q?", key, near)
+	}
+	return "", fmt.Errorf("unknown key %q: the keys are %s", key, strings.Join(Keys(), ", "))
+}

@@ -1,0 +1,297 @@
+package workspace
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/agext/levenshtein"
+	"github.com/gofrs/flock"
+)
+
+// Errors that callers tell apart with errors.Is.
+var (
+	ErrNotFound = errors.New("no such workspace")
+	ErrExists   = errors.New("the workspace is already there")
+	ErrConflict = errors.New("the workspace was changed meanwhile")
+)
+
+const (
+	extension   = ".toml"
+	maxFile     = 1 << 20
+	lockTimeout = 10 * time.Second
+)
+
+// Catalog is a folder of workspace files.
+type Catalog struct{ dir string }
+
+// Open returns the catalog in dir, which is made when the first file is written.
+func Open(dir string) *Catalog { return &Catalog{dir: dir} }
+
+// Dir is the catalog's folder.
+func (c *Catalog) Dir() string { return c.dir }
+
+func (c *Catalog) path(name string) string { return filepath.Join(c.dir, name+extension) }
+
+// List returns the workspaces whose files can be read, sorted by name, and the
+// errors of all others joined: a bad file hides no good one.
+func (c *Catalog) List() ([]*Workspace, error) {
+	names, err := c.names()
+	if err != nil {
+		return nil, err
+	}
+	var list []*Workspace
+	var errs []error
+	for _, name := range names {
+		data, err := readFile(c.path(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed since the folder was read
+		}
+		if err == nil {
+			var ws *Workspace
+			if ws, err = Decode(name, c.path(name), data); err == nil {
+				list = append(list, ws)
+				continue
+			}
+		}
+		errs = append(errs, err)
+	}
+	return list, errors.Join(errs...)
+}
+
+// names lists the files' keys, sorted, whether they can be read or not.
+func (c *Catalog) names() ([]string, error) {
+	files, err := os.ReadDir(c.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the catalog: %w", err)
+	}
+	var names []string
+	for _, f := range files {
+		if name, ok := strings.CutSuffix(f.Name(), extension); ok && name != "" && !strings.HasPrefix(name, ".") && !f.IsDir() {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// readFile reads a regular file of a size that a workspace can have: a pipe of
+// that name would block for ever.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("%s is larger than the %d bytes a workspace may have", path, maxFile)
+	}
+	return data, nil
+}
+
+// Get reads one workspace. A name that is not there is ErrNotFound, with names
+// that look alike.
+func (c *Catalog) Get(name string) (*Workspace, error) {
+	data, _, err := c.Raw(name)
+	if err != nil {
+		return nil, err
+	}
+	return Decode(name, c.path(name), data)
+}
+
+// Raw reads a workspace's file, valid or not, and its revision.
+func (c *Catalog) Raw(name string) ([]byte, string, error) {
+	if err := ValidName(name); err != nil {
+		return nil, "", err
+	}
+	data, err := readFile(c.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", c.notFound(name)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("read workspace %q: %w", name, err)
+	}
+	return data, revision(data), nil
+}
+
+type notFoundError struct{ message string }
+
+func (e *notFoundError) Error() string { return e.message }
+func (e *notFoundError) Unwrap() error { return ErrNotFound }
+
+func (c *Catalog) notFound(name string) error {
+	message := fmt.Sprintf("no workspace %q: `docker kasm workspace ls -a` lists them all", name)
+	names, _ := c.names()
+	best := 0.6
+	for _, n := range names {
+		if score := levenshtein.Match(name, n, nil); score > best {
+			best, message = score, fmt.Sprintf("no workspace %q: did you mean %q?", name, n)
+		}
+	}
+	return &notFoundError{message}
+}
+
+// Create writes a new workspace from its fields; ErrExists if there is one.
+func (c *Catalog) Create(w *Workspace) error {
+	data, err := Encode(w)
+	if err != nil {
+		return err
+	}
+	_, err = c.CreateRaw(w.Name, data)
+	return err
+}
+
+// CreateRaw writes a new workspace file after it has been checked.
+func (c *Catalog) CreateRaw(name string, data []byte) (*Workspace, error) {
+	ws, err := Decode(name, c.path(name), data)
+	if err != nil {
+		return nil, fmt.Errorf("create workspace %q: %w", name, err)
+	}
+	err = c.locked(func() error {
+		if _, err := os.Lstat(c.path(name)); err == nil {
+			return fmt.Errorf("create workspace %q: %w; change it with `docker kasm workspace edit %s`, or choose another name", name, ErrExists, name)
+		}
+		return c.write(name, data)
+	})
+	return ws, err
+}
+
+// Update changes single keys. revision is that of the file the caller saw, ""
+// for any; ErrConflict if it has changed since.
+func (c *Catalog) Update(name, revision string, edits []Edit) (*Workspace, error) {
+	return c.rewrite(name, revision, func(data []byte) ([]byte, error) { return Apply(data, edits) })
+}
+
+// Replace writes a whole new text, under the same rules as Update.
+func (c *Catalog) Replace(name, revision string, data []byte) (*Workspace, error) {
+	return c.rewrite(name, revision, func([]byte) ([]byte, error) { return data, nil })
+}
+
+func (c *Catalog) rewrite(name, revision string, change func([]byte) ([]byte, error)) (*Workspace, error) {
+	if err := ValidName(name); err != nil {
+		return nil, err
+	}
+	var ws *Workspace
+	err := c.existing(name, func() error {
+		data, err := c.expect(name, revision)
+		if err != nil {
+			return err
+		}
+		next, err := change(data)
+		if err != nil {
+			return fmt.Errorf("update workspace %q: %w", name, err)
+		}
+		if ws, err = Decode(name, c.path(name), next); err != nil {
+			return fmt.Errorf("update workspace %q: %w", name, err)
+		}
+		if bytes.Equal(next, data) {
+			return nil
+		}
+		return c.write(name, next)
+	})
+	return ws, err
+}
+
+// Remove deletes a workspace's file, under the same rules as Update.
+func (c *Catalog) Remove(name, revision string) error {
+	return c.existing(name, func() error {
+		if _, err := c.expect(name, revision); err != nil {
+			return err
+		}
+		if err := os.Remove(c.path(name)); err != nil {
+			return fmt.Errorf("remove workspace %q: %w", name, err)
+		}
+		return syncDir(c.dir)
+	})
+}
+
+func (c *Catalog) expect(name, want string) ([]byte, error) {
+	data, got, err := c.Raw(name)
+	if err != nil {
+		return nil, err
+	}
+	if want != "" && want != got {
+		return nil, fmt.Errorf("update workspace %q: %w: look at it again", name, ErrConflict)
+	}
+	return data, nil
+}
+
+// existing is locked for names that must be there: a typo makes no folder.
+func (c *Catalog) existing(name string, do func() error) error {
+	if _, _, err := c.Raw(name); err != nil {
+		return err
+	}
+	return c.locked(do)
+}
+
+// UniqueName makes a free valid name from base: other characters become '-',
+// and -2, -3 … is added while the name is taken.
+func (c *Catalog) UniqueName(base string) (string, error) {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
+			return r
+		}
+		return '-'
+	}, base)
+	clean = strings.TrimLeft(clean, "._-")
+	if clean == "" {
+		clean = "workspace"
+	}
+	taken, err := c.names()
+	if err != nil {
+		return "", err
+	}
+	for n := 1; ; n++ {
+		suffix := ""
+		if n > 1 {
+			suffix = fmt.Sprintf("-%d", n)
+		}
+		name := clean[:min(len(clean), maxName-len(suffix))] + suffix
+		if !slices.Contains(taken, name) {
+			return name, nil
+		}
+	}
+}
+
+// locked keeps other processes' writes out while do runs.
+func (c *Catalog) locked(do func() error) error {
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return fmt.Errorf("make the catalog's folder: %w", err)
+	}
+	path := filepath.Join(c.dir, ".lock")
+	lock := flock.New(path, flock.SetPermissions(0o600))
+	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
+	defer cancel()
+	got, err := lock.TryLockContext(ctx, 20*time.Millisecond)
+	if errors.Is(err, context.DeadlineExceeded) || err == nil && !got {
+		return fmt.Errorf("lock the catalog: another process has held %s for %s", path, lockTimeout)
+	}
+	if err != nil {
+		return fmt.Errorf("lock the catalog: %w", err)
+	}
+	return errors.Join(do(), lock.Close())
+}

@@ -1,0 +1,135 @@
+package workspace
+
+import (
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/distribution/reference"
+	"github.com/docker/go-connections/nat"
+	"github.com/docker/go-units"
+	"github.com/opencontainers/go-digest"
+)
+
+// check lists the values that are out of range.
+func (w *Workspace) check() []problem {
+	c := &checker{}
+	for _, t := range []struct{ key, value string }{
+		{"friendly_name", w.FriendlyName}, {"description", w.Description}, {"icon", w.Icon}, {"run.open", w.Run.Open},
+		{"url", w.URL}, {"snapshot.of", w.snapshot().Of}, {"snapshot.parent", w.snapshot().Parent},
+	} {
+		c.text(t.key, t.value)
+	}
+	for key, list := range map[string][]string{
+		"categories": w.Categories, "run.volumes": w.Run.Volumes, "run.tmpfs": w.Run.Tmpfs,
+		"hooks.before_stop": w.Hooks.BeforeStop, "hooks.before_snapshot": w.Hooks.BeforeSnapshot,
+	} {
+		for _, v := range list {
+			c.text(key, v)
+		}
+	}
+	c.oneOf("type", string(w.Type), string(TypeContainer), string(TypeServer), string(TypeLink))
+	c.oneOf("pull", string(w.Pull), string(PullAlways), string(PullMissing), string(PullNever))
+	c.oneOf("lifetime.on_expiry", w.Lifetime.OnExpiry, "", "stop", "pause", "delete")
+	c.target(w)
+	c.resources(w.Resources)
+	c.run(w.Run)
+	for key, d := range map[string]string{"snapshot.image_id": w.snapshot().ImageID, "snapshot.digest": w.snapshot().Digest} {
+		if _, err := digest.Parse(d); d != "" && err != nil {
+			c.add(key, "%q is no digest: it looks like sha256: and 64 hex digits", d)
+		}
+	}
+	slices.SortStableFunc(c.problems, func(a, b problem) int { return strings.Compare(a.key, b.key) })
+	return c.problems
+}
+
+func (w *Workspace) snapshot() Snapshot {
+	if w.Snapshot == nil {
+		return Snapshot{}
+	}
+	return *w.Snapshot
+}
+
+type checker struct{ problems []problem }
+
+func (c *checker) add(key, format string, args ...any) {
+	c.problems = append(c.problems, problem{key, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) text(key, value string) {
+	if strings.ContainsFunc(value, unicode.IsControl) {
+		c.add(key, "%q has control characters", value)
+	}
+}
+
+func (c *checker) oneOf(key, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		c.add(key, "%q is not allowed: use one of %s", value, strings.Join(slices.DeleteFunc(allowed, func(s string) bool { return s == "" }), ", "))
+	}
+}
+
+// target checks that each type has what it launches, and only that.
+func (c *checker) target(w *Workspace) {
+	schemes := map[Type][]string{TypeServer: {"rdp", "vnc", "ssh"}, TypeLink: {"http", "https"}}[w.Type]
+	if w.Type == TypeContainer {
+		if w.Image == "" {
+			c.add("image", "missing: a container workspace needs an image")
+		} else if _, err := reference.ParseAnyReference(w.Image); err != nil {
+			hint := ""
+			if lower := strings.ToLower(w.Image); lower != w.Image {
+				hint = fmt.Sprintf(": repositories are lower-case, such as %q", lower)
+			}
+			c.add("image", "%q is no image reference%s", w.Image, hint)
+		}
+		if w.URL != "" {
+			c.add("url", "a container workspace has no url")
+		}
+		return
+	}
+	if schemes == nil {
+		return
+	}
+	if w.Image != "" {
+		c.add("image", "a %s workspace has no image", w.Type)
+	}
+	u, err := url.Parse(w.URL)
+	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) || u.User != nil {
+		c.add("url", "a %s workspace needs a url that begins with %s://, without a password in it", w.Type, strings.Join(schemes, ":// or "))
+	}
+}
+
+func (c *checker) resources(r Resources) {
+	if r.CPUs < 0 || math.IsNaN(r.CPUs) || math.IsInf(r.CPUs, 0) || r.CPUs > 1<<16 {
+		c.add("resources.cpus", "%v is no number of processors", r.CPUs)
+	}
+	for key, v := range map[string]string{"resources.memory": r.Memory, "resources.shm_size": r.ShmSize} {
+		if n, err := units.RAMInBytes(v); v != "" && (err != nil || n <= 0) {
+			c.add(key, "%q is no size: write it like 512m or 2g", v)
+		}
+	}
+	c.text("resources.gpus", r.GPUs)
+}
+
+func (c *checker) run(r Run) {
+	if _, _, err := nat.ParsePortSpecs(r.Ports); err != nil {
+		c.add("run.ports", "%s", err)
+	}
+	for name, value := range r.Environment {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0) {
+			c.add("run.environment", "%q is no name of an environment variable", name)
+		}
+	}
+	for _, v := range r.Volumes {
+		if strings.HasPrefix(v, ".") {
+			c.add("run.volumes", "%q: give an absolute path or a volume's name", v)
+		}
+	}
+	for _, v := range r.Tmpfs {
+		if !strings.HasPrefix(v, "/") {
+			c.add("run.tmpfs", "%q: give an absolute path", v)
+		}
+	}
+}

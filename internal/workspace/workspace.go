@@ -1,0 +1,147 @@
+// Package workspace is the catalog: what can be launched, each registration a
+// TOML file that belongs to the user.
+package workspace
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Type says what a workspace launches.
+type Type string
+
+// The types of workspaces.
+const (
+	TypeContainer Type = "container"
+	TypeServer    Type = "server"
+	TypeLink      Type = "link"
+)
+
+// PullPolicy says when the image is pulled before a launch.
+type PullPolicy string
+
+// The policies, as `docker run --pull` has them.
+const (
+	PullAlways  PullPolicy = "always"
+	PullMissing PullPolicy = "missing"
+	PullNever   PullPolicy = "never"
+)
+
+// Workspace is one registration.
+type Workspace struct {
+	// Name is the key: the file's name without .toml.
+	Name         string `toml:"-" json:"-"`
+	FriendlyName string `toml:"friendly_name"`
+	Description  string `toml:"description"`
+	Type         Type   `toml:"type"`
+	// Image is what sessions of a container workspace run.
+	Image string `toml:"image"`
+	// URL is where a server (rdp, vnc, ssh) or link (http, https) is.
+	URL        string     `toml:"url"`
+	Categories []string   `toml:"categories"`
+	Icon       string     `toml:"icon"`
+	Enabled    bool       `toml:"enabled"`
+	Pull       PullPolicy `toml:"pull"`
+	Resources  Resources  `toml:"resources"`
+	Run        Run        `toml:"run"`
+	Hooks      Hooks      `toml:"hooks"`
+	Lifetime   Lifetime   `toml:"lifetime"`
+	// Snapshot says where a snapshot came from; nil on other workspaces.
+	Snapshot *Snapshot `toml:"snapshot"`
+
+	// Path is the file it was read from.
+	Path string `toml:"-"`
+	// Revision is the SHA-256 of the file's bytes, in hex.
+	Revision string `toml:"-"`
+}
+
+// Resources are limits of a session, written as `docker run` takes them.
+type Resources struct {
+	CPUs    float64 `toml:"cpus"`
+	Memory  string  `toml:"memory"`
+	ShmSize string  `toml:"shm_size"`
+	GPUs    string  `toml:"gpus"`
+}
+
+// Run is how a session's container is run, in the words of `docker run`.
+type Run struct {
+	Ports       []string          `toml:"ports"`
+	Environment map[string]string `toml:"environment"`
+	Volumes     []string          `toml:"volumes"`
+	Tmpfs       []string          `toml:"tmpfs"`
+	// Open is the address of the session's page, with {PORT} for the host
+	// port that a container port is published on.
+	Open string `toml:"open"`
+}
+
+// Hooks are commands run in the session, as argument vectors.
+type Hooks struct {
+	BeforeStop     []string `toml:"before_stop"`
+	BeforeSnapshot []string `toml:"before_snapshot"`
+}
+
+// Lifetime limits how long a session lasts.
+type Lifetime struct {
+	Limit Duration `toml:"limit"`
+	Idle  Duration `toml:"idle"`
+	// OnExpiry is stop, pause or delete; "" means stop.
+	OnExpiry string `toml:"on_expiry"`
+}
+
+// Snapshot says which session's image a workspace launches.
+type Snapshot struct {
+	// Of is the workspace the session was run from, "" if it had none.
+	Of string `toml:"of"`
+	// Parent is the image reference the session was created from.
+	Parent string `toml:"parent"`
+	// ImageID is the id the image had when it was made.
+	ImageID string    `toml:"image_id"`
+	Created time.Time `toml:"created"`
+	// Digest is that of the manifest in the registry, "" until pushed.
+	Digest string `toml:"digest"`
+}
+
+// Duration is a time.Duration written like "8h" or "90m".
+type Duration time.Duration
+
+// UnmarshalText reads what time.ParseDuration takes, above zero.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no duration: write it like 8h or 90m", text)
+	}
+	if v <= 0 {
+		return fmt.Errorf("a duration of %s means nothing: leave the key out for no limit", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// MarshalText writes the duration as time.Duration does, "" for zero.
+func (d Duration) MarshalText() ([]byte, error) {
+	if d == 0 {
+		return nil, nil
+	}
+	return []byte(time.Duration(d).String()), nil
+}
+
+// DisplayName is the friendly name, or the name where there is none.
+func (w *Workspace) DisplayName() string {
+	if w.FriendlyName != "" {
+		return w.FriendlyName
+	}
+	return w.Name
+}
+
+const maxName = 128
+
+var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
+
+// ValidName tells whether name can be the key of a workspace.
+func ValidName(name string) error {
+	if len(name) > maxName || !nameForm.MatchString(name) {
+		return fmt.Errorf("invalid workspace name %q: use lower-case letters, digits, '.', '_' and '-', beginning with a letter or digit, %d characters at most", name, maxName)
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+// Package pipeline sets a snapshot pipeline up for the current context and user.
+package pipeline
+
+import (
+	"time"
+
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/docker/api/types/registry"
+
+	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/snapshot"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
+)
+
+// New returns a pipeline that reports to sink.
+func New(dockerCLI command.Cli, sink snapshot.Sink) *snapshot.Pipeline {
+	return &snapshot.Pipeline{
+		API:     dockerCLI.Client(),
+		Catalog: catalog.User(),
+		Auth:    func(host string) (registry.AuthConfig, error) { return Auth(dockerCLI, host) },
+		LockDir: catalog.LockDir(),
+		Sink:    sink,
+		Now:     time.Now,
+	}
+}
+
+// Auth returns the user's credentials for a registry host from the docker CLI's
+// configuration and credential helpers; zero when there are none.
+func Auth(dockerCLI command.Cli, host string) (registry.AuthConfig, error) {
+	found, err := dockerCLI.ConfigFile().GetAuthConfig(imageref.AuthKey(host))
+	if err != nil {
+		return registry.AuthConfig{}, err
+	}
+	return registry.AuthConfig{
+		Username: found.Username, Password: found.Password, Auth: found.Auth,
+		ServerAddress: found.ServerAddress, IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken,
+	}, nil
+}
+
+// EncodedAuth is Auth for an image reference, encoded for the engine.
+func EncodedAuth(dockerCLI command.Cli, ref string) (string, error) {
+	named, err := imageref.Parse(ref)
+	if err != nil {
+		return "", err
+	}
+	auth, err := Auth(dockerCLI, imageref.Host(named))
+	if err != nil {
+		return "", err
+	}
+	return registry.EncodeAuthConfig(auth)
+}
+
+// Prefix is the user's repository_prefix for generated names, from the plugins
+// section of the docker CLI's configuration file.
+func Prefix(dockerCLI command.Cli) string {
+	prefix, _ := dockerCLI.ConfigFile().PluginConfig("kasm", "repository_prefix")
+	return prefix
+}

@@ -1,0 +1,38 @@
+// Package session holds the commands about sessions.
+package session
+
+import (
+	"github.com/docker/cli/cli/command"
+	"github.com/spf13/cobra"
+
+	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
+)
+
+// NewCommand returns the group `docker kasm session`.
+func NewCommand(dockerCLI command.Cli) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "session",
+		Short: "Manage sessions",
+		Args:  usage.NoArgs,
+		RunE:  command.ShowHelp(dockerCLI.Err()),
+	}
+	cmd.AddCommand(
+		newListCommand(dockerCLI),
+		newInspectCommand(dockerCLI),
+		newStopCommand(dockerCLI),
+		newPauseCommand(dockerCLI),
+		newStartCommand(dockerCLI),
+		newRemoveCommand(dockerCLI),
+	)
+	return cmd
+}
+
+// NewShortForms returns the commands that can be typed without `session`.
+func NewShortForms(dockerCLI command.Cli) []*cobra.Command {
+	ls := newListCommand(dockerCLI)
+	ls.Aliases = append(ls.Aliases, "ps")
+	rm := newRemoveCommand(dockerCLI)
+	return []*cobra.Command{
+		ls, newInspectCommand(dockerCLI), newStopCommand(dockerCLI), newPauseCommand(dockerCLI), newStartCommand(dockerCLI), rm,
+	}
+}

@@ -1,0 +1,60 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/command/completion"
+	"github.com/spf13/cobra"
+
+	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/internal/session"
+)
+
+// atOnce is how many sessions are worked on in parallel.
+const atOnce = 32
+
+// each does act for every named session in parallel, and reports every one: its
+// name on stdout when done, its error with all others at the end.
+func each(ctx context.Context, dockerCLI command.Cli, names []string, act func(context.Context, session.Session) error) error {
+	found, err := session.FindAll(ctx, dockerCLI.Client(), names)
+	if err != nil {
+		return err
+	}
+	slots := make(chan struct{}, atOnce)
+	results := make([]chan error, len(found))
+	for i, f := range found {
+		results[i] = make(chan error, 1)
+		if f.Err != nil {
+			results[i] <- f.Err
+			continue
+		}
+		go func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			results[i] <- act(ctx, f.Session)
+		}()
+	}
+	var errs []error
+	for i, name := range names {
+		if err := <-results[i]; err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		fmt.Fprintln(dockerCLI.Out(), display.Line(name))
+	}
+	return errors.Join(errs...)
+}
+
+// completeNames offers the names of the sessions that verb applies to.
+func completeNames(dockerCLI completion.APIClientProvider, verb session.Verb) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		sessions, err := session.List(cmd.Context(), dockerCLI.Client(), session.ListOptions{All: true})
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return session.Names(sessions, verb, args), cobra.ShellCompDirectiveNoFileComp
+	}
+}

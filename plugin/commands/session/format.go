@@ -1,0 +1,133 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/cli/cli/command/formatter"
+	"github.com/docker/go-units"
+
+	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/internal/session"
+)
+
+const defaultTable = "table {{.ID}}\t{{.Name}}\t{{.Workspace}}\t{{.Image}}\t{{.State}}\t{{.CreatedSince}}\t{{.Address}}"
+
+func newFormat(source string, quiet, size bool) formatter.Format {
+	switch {
+	case quiet:
+		return formatter.DefaultQuietFormat
+	case source == "" || source == formatter.TableFormatKey:
+		if size {
+			return defaultTable + "\t{{.Size}}"
+		}
+		return defaultTable
+	}
+	return formatter.Format(source)
+}
+
+// row is a session as the formatter shows it; its methods are the fields of
+// templates and of JSON.
+type row struct {
+	formatter.HeaderContext
+	trunc bool
+	s     session.Session
+}
+
+func write(ctx formatter.Context, sessions []session.Session) error {
+	header := &row{}
+	header.Header = formatter.SubHeaderContext{
+		"ID":           formatter.ContainerIDHeader,
+		"SessionID":    "SESSION ID",
+		"Name":         formatter.NameHeader,
+		"Kind":         "KIND",
+		"Workspace":    "WORKSPACE",
+		"User":         "USER",
+		"Image":        formatter.ImageHeader,
+		"State":        formatter.StateHeader,
+		"Status":       formatter.StatusHeader,
+		"ExitCode":     "EXIT CODE",
+		"CreatedSince": formatter.CreatedSinceHeader,
+		"CreatedAt":    formatter.CreatedAtHeader,
+		"Expires":      "EXPIRES",
+		"Address":      "ADDRESS",
+		"Ports":        formatter.PortsHeader,
+		"Size":         formatter.SizeHeader,
+		"Labels":       formatter.LabelsHeader,
+	}
+	return ctx.Write(header, func(format func(formatter.SubContext) error) error {
+		for _, s := range sessions {
+			if err := format(&row{trunc: ctx.Trunc, s: s}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// MarshalJSON makes one object of all fields, as docker's own tables do.
+func (r *row) MarshalJSON() ([]byte, error) { return formatter.MarshalJSON(r) }
+
+// ID is the container's id.
+func (r *row) ID() string {
+	if r.trunc {
+		return formatter.TruncateID(r.s.ID)
+	}
+	return r.s.ID
+}
+
+func (r *row) SessionID() string { return display.Line(r.s.SessionID) }
+func (r *row) Name() string      { return r.s.Name }
+func (r *row) Kind() string      { return string(r.s.Kind) }
+func (r *row) Workspace() string { return display.Line(r.s.Workspace) }
+func (r *row) User() string      { return display.Line(r.s.User) }
+func (r *row) State() string     { return string(r.s.State) }
+func (r *row) Status() string    { return r.s.Status }
+func (r *row) ExitCode() int     { return r.s.ExitCode }
+func (r *row) Address() string   { return display.Line(r.s.Address()) }
+
+// Image is the reference the session was created from; an id is shortened.
+func (r *row) Image() string {
+	if r.trunc && strings.HasPrefix(r.s.Image, "sha256:") {
+		return formatter.TruncateID(r.s.Image)
+	}
+	return r.s.Image
+}
+
+func (r *row) CreatedSince() string {
+	return units.HumanDuration(time.Now().UTC().Sub(r.s.Created)) + " ago"
+}
+
+func (r *row) CreatedAt() string { return r.s.Created.Format(time.RFC3339) }
+
+func (r *row) Expires() string {
+	if r.s.Expires.IsZero() {
+		return ""
+	}
+	return r.s.Expires.Format(time.RFC3339)
+}
+
+func (r *row) Ports() string { return formatter.DisplayablePorts(r.s.Ports) }
+
+// Size is what the session has written, and with it the size of its image.
+func (r *row) Size() string {
+	if r.s.SizeRw < 0 {
+		return ""
+	}
+	written := units.HumanSizeWithPrecision(float64(r.s.SizeRw), 3)
+	if r.s.SizeRootFs <= 0 {
+		return written
+	}
+	return fmt.Sprintf("%s (virtual %s)", written, units.HumanSizeWithPrecision(float64(r.s.SizeRootFs), 3))
+}
+
+func (r *row) Labels() string {
+	labels := make([]string, 0, len(r.s.Labels))
+	for k, v := range r.s.Labels {
+		labels = append(labels, display.Line(k+"="+v))
+	}
+	slices.Sort(labels)
+	return strings.Join(labels, ",")
+}

@@ -1,0 +1,97 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/command/completion"
+	"github.com/spf13/cobra"
+
+	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/internal/snapshot"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/progress"
+)
+
+// CompleteCommit completes the arguments of `commit`: a session, then an image.
+func CompleteCommit(dockerCLI completion.APIClientProvider) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		switch len(args) {
+		case 0:
+			return completeNames(dockerCLI, session.Commit)(cmd, args, toComplete)
+		case 1:
+			return completion.ImageNames(dockerCLI, 2)(cmd, args, toComplete)
+		}
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+type removeOptions struct{ force, snapshot bool }
+
+func newRemoveCommand(dockerCLI command.Cli) *cobra.Command {
+	var options removeOptions
+	cmd := &cobra.Command{
+		Use:     "rm [OPTIONS] SESSION [SESSION...]",
+		Aliases: []string{"remove", "delete"},
+		Short:   "Delete one or more sessions",
+		Long: `Delete sessions, running ones too. What was written to a session's own disk is
+lost; named volumes stay. With --snapshot an image and a workspace are made of
+each session first, and a session whose snapshot fails is not deleted.`,
+		Args: cli.RequiresMinArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runRemove(cmd.Context(), dockerCLI, args, options)
+		},
+		ValidArgsFunction: completeNames(dockerCLI, session.Delete),
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&options.force, "force", "f", false, "Do not ask for confirmation")
+	flags.BoolVar(&options.snapshot, "snapshot", false, "Make a snapshot of each session before it is deleted")
+	return cmd
+}
+
+func runRemove(ctx context.Context, dockerCLI command.Cli, names []string, options removeOptions) error {
+	if !options.force {
+		if !dockerCLI.In().IsTerminal() {
+			return errors.New("deleting a session loses what was written to its disk: give --force where nobody can be asked")
+		}
+		fmt.Fprintf(dockerCLI.Err(), "This will delete %s, with all that was written to its disk.\n", display.Line(strings.Join(names, ", ")))
+		//nolint:staticcheck // the only prompt that docker/cli 28 exports
+		yes, err := command.PromptForConfirmation(ctx, dockerCLI.In(), dockerCLI.Err(), "")
+		if err != nil {
+			return err
+		}
+		if !yes {
+			return errors.New("nothing was deleted")
+		}
+	}
+	api := dockerCLI.Client()
+	act := func(ctx context.Context, s session.Session) error { return session.DeleteSession(ctx, api, s) }
+	if options.snapshot {
+		act = func(ctx context.Context, s session.Session) error {
+			if err := snapshotFirst(ctx, dockerCLI, s); err != nil {
+				return fmt.Errorf("session %q is not deleted: %w", s.Name, err)
+			}
+			return session.DeleteSession(ctx, api, s)
+		}
+	}
+	return each(ctx, dockerCLI, names, act)
+}
+
+func snapshotFirst(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
+	view, err := progress.New("plain", dockerCLI.Err())
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	result, err := pipeline.New(dockerCLI, view.Event).Run(ctx, snapshot.Request{Session: s.ID, Prefix: pipeline.Prefix(dockerCLI)})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(dockerCLI.Err(), "%s: kept as %s, workspace %s\n", s.Name, result.Image, result.Workspace)
+	return nil
+}

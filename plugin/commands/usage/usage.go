@@ -1,0 +1,40 @@
+// Package usage makes every wrong use of a command exit with the status that
+// means just that.
+package usage
+
+import (
+	"errors"
+
+	"github.com/docker/cli/cli"
+	"github.com/spf13/cobra"
+)
+
+// Status is the exit status for bad usage, as the docker CLI has it for
+// unknown flags.
+const Status = 125
+
+// Error marks err as bad usage; nil stays nil.
+func Error(err error) error {
+	if err == nil {
+		return nil
+	}
+	var status cli.StatusError
+	if errors.As(err, &status) {
+		return err
+	}
+	return cli.StatusError{Cause: err, StatusCode: Status}
+}
+
+// NoArgs is for groups: an unknown subcommand fails with status 1, as the
+// docker CLI's own groups do.
+func NoArgs(cmd *cobra.Command, args []string) error { return cli.NoArgs(cmd, args) }
+
+// Install makes wrong numbers of arguments of all commands below cmd bad usage.
+func Install(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		Install(sub)
+		if check := sub.Args; check != nil && !sub.HasSubCommands() {
+			sub.Args = func(cmd *cobra.Command, args []string) error { return Error(check(cmd, args)) }
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package workspace
+
+import (
+	"strings"
+	"time"
+
+	"github.com/docker/cli/cli/command/formatter"
+	"github.com/docker/go-units"
+
+	"github.com/docker-kasm/docker-kasm/internal/availability"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+const defaultTable = "table {{.FriendlyName}}\t{{.Name}}\t{{.Image}}\t{{.Availability}}\t{{.CreatedSince}}\t{{.From}}"
+
+func newFormat(source string, quiet bool) formatter.Format {
+	switch {
+	case quiet:
+		return "{{.Name}}"
+	case source == "" || source == formatter.TableFormatKey:
+		return defaultTable
+	}
+	return formatter.Format(source)
+}
+
+// needsEngine tells whether a format shows anything only the engine knows.
+func needsEngine(f formatter.Format) bool {
+	for _, field := range []string{".Availability", ".Reason", ".Created", ".Size", ".ImageID", "json"} {
+		if f.Contains(field) {
+			return true
+		}
+	}
+	return false
+}
+
+type row struct {
+	formatter.HeaderContext
+	trunc  bool
+	ws     *workspace.Workspace
+	status availability.Status
+}
+
+func write(ctx formatter.Context, list []*workspace.Workspace, status map[string]availability.Status, engineErr error) error {
+	header := &row{}
+	header.Header = formatter.SubHeaderContext{
+		"FriendlyName": "FRIENDLY NAME",
+		"Name":         formatter.NameHeader,
+		"Type":         "TYPE",
+		"Description":  formatter.DescriptionHeader,
+		"Categories":   "CATEGORIES",
+		"Image":        formatter.ImageHeader,
+		"ImageID":      "IMAGE ID",
+		"Enabled":      "ENABLED",
+		"Availability": "AVAILABILITY",
+		"Reason":       "REASON",
+		"CreatedSince": formatter.CreatedSinceHeader,
+		"CreatedAt":    formatter.CreatedAtHeader,
+		"From":         "FROM",
+		"Size":         formatter.SizeHeader,
+	}
+	return ctx.Write(header, func(format func(formatter.SubContext) error) error {
+		for _, ws := range list {
+			st, ok := status[ws.Name]
+			if !ok {
+				st = availability.Status{State: availability.Unknown}
+				if engineErr != nil {
+					st.Reason = "the engine does not answer"
+				}
+			}
+			if err := format(&row{trunc: ctx.Trunc, ws: ws, status: st}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// MarshalJSON makes one object of all fields, as docker's own tables do.
+func (r *row) MarshalJSON() ([]byte, error) { return formatter.MarshalJSON(r) }
+
+func (r *row) FriendlyName() string { return r.ws.DisplayName() }
+func (r *row) Name() string         { return r.ws.Name }
+func (r *row) Type() string         { return string(r.ws.Type) }
+func (r *row) Categories() string   { return strings.Join(r.ws.Categories, ",") }
+func (r *row) Enabled() bool        { return r.ws.Enabled }
+func (r *row) Availability() string { return string(r.status.State) }
+func (r *row) Reason() string       { return r.status.Reason }
+
+func (r *row) Description() string {
+	if r.trunc {
+		return formatter.Ellipsis(r.ws.Description, 45)
+	}
+	return r.ws.Description
+}
+
+// Image is what the workspace launches: an image, or the address of a server
+// or link.
+func (r *row) Image() string {
+	if r.ws.Type != workspace.TypeContainer {
+		return r.ws.URL
+	}
+	return r.ws.Image
+}
+
+func (r *row) ImageID() string {
+	if r.trunc && r.status.ImageID != "" {
+		return formatter.TruncateID(r.status.ImageID)
+	}
+	return r.status.ImageID
+}
+
+// From is the workspace a snapshot was made from, or else the image.
+func (r *row) From() string {
+	s := r.ws.Snapshot
+	switch {
+	case s == nil:
+		return ""
+	case s.Of != "":
+		return s.Of
+	}
+	return s.Parent
+}
+
+// created is when the snapshot was made, or else the image.
+func (r *row) created() time.Time {
+	if s := r.ws.Snapshot; s != nil && !s.Created.IsZero() {
+		return s.Created
+	}
+	return r.status.Created
+}
+
+func (r *row) CreatedSince() string {
+	if r.created().IsZero() {
+		return ""
+	}
+	return units.HumanDuration(time.Since(r.created())) + " ago"
+}
+
+func (r *row) CreatedAt() string {
+	if r.created().IsZero() {
+		return ""
+	}
+	return r.created().Format(time.RFC3339)
+}
+
+func (r *row) Size() string {
+	if r.status.Size == 0 {
+		return ""
+	}
+	return units.HumanSizeWithPrecision(float64(r.status.Size), 3)
+}

@@ -1,0 +1,73 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/command/formatter"
+	flagsHelper "github.com/docker/cli/cli/flags"
+	"github.com/spf13/cobra"
+
+	"github.com/docker-kasm/docker-kasm/internal/availability"
+	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
+)
+
+type listOptions struct {
+	quiet, noTrunc, all bool
+	format              string
+}
+
+func newListCommand(dockerCLI command.Cli) *cobra.Command {
+	var options listOptions
+	cmd := &cobra.Command{
+		Use:     "ls [OPTIONS]",
+		Aliases: []string{"list"},
+		Short:   "List workspaces: the launcher",
+		Long: `List the workspaces that can be launched, and whether the image of each is
+available on this engine or, where it is not, in its registry.`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runList(cmd.Context(), dockerCLI, options)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&options.all, "all", "a", false, "Show disabled workspaces too")
+	flags.BoolVarP(&options.quiet, "quiet", "q", false, "Only display names")
+	flags.BoolVar(&options.noTrunc, "no-trunc", false, "Don't truncate output")
+	flags.StringVar(&options.format, "format", "", flagsHelper.FormatHelp)
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json", "table"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func runList(ctx context.Context, dockerCLI command.Cli, options listOptions) error {
+	// Files that cannot be read are reported after those that can.
+	list, badFiles := catalog.User().List()
+	shown := make([]*workspace.Workspace, 0, len(list))
+	for _, ws := range list {
+		if ws.Enabled || options.all {
+			shown = append(shown, ws)
+		}
+	}
+	format := newFormat(options.format, options.quiet)
+	var status map[string]availability.Status
+	var engineErr error
+	if needsEngine(format) {
+		auth := func(ref string) (string, error) { return pipeline.EncodedAuth(dockerCLI, ref) }
+		status, engineErr = availability.Check(ctx, dockerCLI.Client(), auth, shown)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	err := write(formatter.Context{Output: display.Writer(dockerCLI.Out()), Format: format, Trunc: !options.noTrunc}, shown, status, engineErr)
+	if engineErr != nil {
+		engineErr = fmt.Errorf("availability is not known: %w", engineErr)
+	}
+	return errors.Join(err, badFiles, engineErr)
+}

@@ -1,0 +1,110 @@
+// Command docker-kasm is a Docker CLI plugin that manages sessions: desktops
+// and development environments in containers. It runs as `docker kasm` and, by
+// itself, as `docker-kasm`.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli-plugins/metadata"
+	"github.com/docker/cli/cli-plugins/plugin"
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/debug"
+	cliflags "github.com/docker/cli/cli/flags"
+	"github.com/spf13/pflag"
+	"go.opentelemetry.io/otel"
+
+	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/internal/version"
+	"github.com/docker-kasm/docker-kasm/plugin/commands"
+)
+
+const exitInterrupted = 130
+
+func main() {
+	if plugin.RunningStandalone() {
+		os.Args = standaloneArgs(os.Args)
+	}
+	os.Exit(run())
+}
+
+func run() int {
+	otel.SetErrorHandler(debug.OTELErrorHandler)
+	dockerCLI, err := command.NewDockerCli()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	ctx, cancel := signalContext()
+	defer cancel()
+	err = plugin.RunPlugin(dockerCLI, commands.New(ctx, dockerCLI), metadata.Metadata{
+		SchemaVersion:    "0.1.0",
+		Vendor:           "docker-kasm",
+		Version:          version.Get().Version,
+		ShortDescription: commands.Short,
+		URL:              "https://github.com/docker-kasm/docker-kasm",
+	})
+	if err == nil {
+		return 0
+	}
+	// A cancelled context is a signal, or the docker CLI that has gone: the
+	// error then says where the work stopped.
+	interrupted := ctx.Err() != nil || errors.Is(err, context.Canceled)
+	var status cli.StatusError
+	isStatus := errors.As(err, &status)
+	if message := err.Error(); message != "" {
+		fmt.Fprintln(dockerCLI.Err(), display.Text(message))
+	}
+	switch {
+	case interrupted:
+		return exitInterrupted
+	case isStatus && status.StatusCode != 0:
+		return status.StatusCode
+	}
+	return 1
+}
+
+// signalContext is cancelled by the first SIGINT or SIGTERM, so that the work
+// under way can be wound up; the third ends the process at once.
+func signalContext() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 3)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for n := 1; ; n++ {
+			<-signals
+			cancel()
+			if n == 3 {
+				fmt.Fprintln(os.Stderr, "got 3 SIGTERM/SIGINTs, forcefully exiting")
+				os.Exit(exitInterrupted)
+			}
+		}
+	}()
+	return ctx, cancel
+}
+
+// standaloneArgs turns `docker-kasm [GLOBAL OPTIONS] COMMAND` into the command
+// line the docker CLI would hand over: `docker [GLOBAL OPTIONS] kasm COMMAND`.
+func standaloneArgs(args []string) []string {
+	rest := args[1:]
+	if len(rest) > 0 && (rest[0] == "__complete" || rest[0] == "__completeNoDesc") {
+		return append([]string{"docker", rest[0], "kasm"}, rest[1:]...)
+	}
+	flags := pflag.NewFlagSet("docker-kasm", pflag.ContinueOnError)
+	flags.SetInterspersed(false)
+	flags.Usage = func() {}
+	cliflags.NewClientOptions().InstallFlags(flags)
+	globals := 0
+	// Anything that is no global option, --help among it, is for the command.
+	if err := flags.Parse(rest); err == nil {
+		globals = len(rest) - flags.NArg()
+	}
+	out := append([]string{"docker"}, rest[:globals]...)
+	return append(append(out, "kasm"), rest[globals:]...)
+}

@@ -1,0 +1,286 @@
+// Package e2e drives the real docker CLI with the plugin against a real engine.
+// Run it with `make test`, or against any engine with:
+//
+//	contrib/engines/engine exec NAME -- go test ./plugin/e2e
+package e2e
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// suite is what all scripts share: a plugin built once, and an image.
+type suite struct {
+	plugin, helper string
+	host           string
+}
+
+const baseImage = "kasm-e2e-base:latest"
+
+func newSuite(t *testing.T) suite {
+	t.Helper()
+	if os.Getenv("KASM_TEST_ENGINE") == "" {
+		t.Skip("no engine to test against: run `make test`, or set KASM_TEST_ENGINE=1 and DOCKER_HOST")
+	}
+	dir := t.TempDir()
+	s := suite{plugin: filepath.Join(dir, "docker-kasm"), helper: filepath.Join(dir, "docker-credential-e2e"), host: os.Getenv("DOCKER_HOST")}
+	build := exec.Command("go", "build", "-o", s.plugin, "../docker-kasm")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the plugin: %v\n%s", err, out)
+	}
+	if err := os.WriteFile(s.helper, []byte(credentialHelper), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.buildBase(t)
+	return s
+}
+
+// credentialHelper is a credential store of the tests' own: it answers from
+// files beside $E2E_CREDENTIALS, in the protocol of docker-credential-helpers.
+const credentialHelper = `#!/bin/sh
+read -r server
+file="$E2E_CREDENTIALS/$(printf %s "$server" | tr '/:' '__')"
+case $1 in
+get)
+	[ ! -e "$E2E_CREDENTIALS/broken" ] || { echo "the keychain is locked"; exit 1; }
+	[ -e "$file" ] || { echo "credentials not found in native keychain"; exit 1; }
+	cat "$file" ;;
+list) echo '{}' ;;
+*) exit 1 ;;
+esac
+`
+
+// buildBase makes an image whose container runs until it is told to stop, at
+// once, and that has an environment and labels of its own.
+func (s suite) buildBase(t *testing.T) {
+	t.Helper()
+	s.docker(t, "image", "inspect", "demo:latest")
+	id := s.docker(t, "create", "demo:latest", "true")
+	defer s.docker(t, "rm", id)
+	s.docker(t, "commit",
+		"-c", `CMD ["/bin/sh","-c","trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]`,
+		"-c", `ENV PATH=/bin BASE=from-image CHANGED=image-value`, "-c", `LABEL base.label=from-image`, "-c", "EXPOSE 6901", id, baseImage)
+}
+
+func (s suite) docker(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("docker", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestScripts(t *testing.T) {
+	s := newSuite(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		Setup:               s.setup,
+		UpdateScripts:       os.Getenv("UPDATE") != "",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"docker":   docker,
+			"kasm":     kasm,
+			"login":    login,
+			"masked":   masked,
+			"setenv":   setenv,
+			"imagecfg": imageConfig,
+		},
+		Condition: func(cond string) (bool, error) {
+			out, err := exec.Command("docker", "info", "--format", "{{.DriverStatus}}").Output()
+			switch cond {
+			case "containerd-store":
+				return strings.Contains(string(out), "io.containerd.snapshotter.v1"), err
+			case "registry":
+				return os.Getenv("KASM_TEST_REGISTRY") != "", nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+	})
+}
+
+// setup gives each script a home, a docker configuration and a name of its own,
+// and clears away what it leaves on the engine.
+func (s suite) setup(env *testscript.Env) error {
+	config := filepath.Join(env.WorkDir, "docker-config")
+	plugins := filepath.Join(config, "cli-plugins")
+	bin := filepath.Join(env.WorkDir, "bin")
+	credentials := filepath.Join(env.WorkDir, "credentials")
+	for _, dir := range []string{plugins, bin, credentials, filepath.Join(env.WorkDir, "home")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Symlink(s.plugin, filepath.Join(plugins, "docker-kasm")); err != nil {
+		return err
+	}
+	if err := os.Symlink(s.helper, filepath.Join(bin, "docker-credential-e2e")); err != nil {
+		return err
+	}
+	name := "e2e" + strings.ToLower(filepath.Base(env.WorkDir)[len("script-"):])
+	name = regexp.MustCompile(`[^a-z0-9]`).ReplaceAllString(name, "")
+	for _, kv := range [][2]string{
+		{"DOCKER_CONFIG", config}, {"DOCKER_HOST", s.host}, {"E2E_CREDENTIALS", credentials},
+		{"HOME", filepath.Join(env.WorkDir, "home")}, {"PATH", bin + ":" + os.Getenv("PATH")},
+		{"N", name}, {"BASE", baseImage}, {"REGISTRY", os.Getenv("KASM_TEST_REGISTRY")}, {"OPENREGISTRY", os.Getenv("KASM_TEST_OPEN_REGISTRY")},
+		{"PLUGIN", s.plugin}, {"TZ", "UTC"},
+	} {
+		env.Setenv(kv[0], kv[1])
+	}
+	env.Defer(func() { cleanUp(name) })
+	return nil
+}
+
+func cleanUp(name string) {
+	for _, args := range [][2]string{
+		{"ps -aq --filter name=" + name, "rm -fv"},
+		{"images -q --filter reference=" + name + "* --filter reference=*/" + name + "*", "rmi -f"},
+		{"volume ls -q --filter name=" + name, "volume rm -f"},
+	} {
+		ids, _ := exec.Command("docker", strings.Fields(args[0])...).Output()
+		if list := strings.Fields(string(ids)); len(list) > 0 {
+			_ = exec.Command("docker", append(strings.Fields(args[1]), list...)...).Run()
+		}
+	}
+}
+
+func run(ts *testscript.TestScript, neg bool, program string, args []string) {
+	err := ts.Exec(program, args...)
+	switch {
+	case err == nil && neg:
+		ts.Fatalf("%s succeeded, and should have failed", program)
+	case err != nil && !neg:
+		ts.Fatalf("%s failed: %v", program, err)
+	}
+}
+
+// docker runs the docker CLI; `! docker` wants it to fail, `docker =125 …` to
+// fail with a status.
+func docker(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) > 0 && strings.HasPrefix(args[0], "=") {
+		err := ts.Exec("docker", args[1:]...)
+		got := 0
+		var exit *exec.ExitError
+		if err != nil {
+			if !errors.As(err, &exit) {
+				ts.Fatalf("docker: %v", err)
+			}
+			got = exit.ExitCode()
+		}
+		if want := args[0][1:]; fmt.Sprint(got) != want {
+			ts.Fatalf("docker ended with status %d, not %s", got, want)
+		}
+		return
+	}
+	run(ts, neg, "docker", args)
+}
+
+// kasm is short for docker kasm.
+func kasm(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) > 0 && strings.HasPrefix(args[0], "=") {
+		docker(ts, neg, append([]string{args[0], "kasm"}, args[1:]...))
+		return
+	}
+	docker(ts, neg, append([]string{"kasm"}, args...))
+}
+
+// login puts credentials for a registry where the CLI finds them: in the
+// credential helper (`login helper HOST`), in config.json (`login file HOST`),
+// or nowhere (`login none`); `login wrong HOST` puts a wrong password in the
+// helper.
+func login(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: login helper|wrong|file|none [HOST]")
+	}
+	user, password := os.Getenv("KASM_REGISTRY_USER"), os.Getenv("KASM_REGISTRY_PASSWORD")
+	config := map[string]any{}
+	switch args[0] {
+	case "helper", "wrong":
+		if args[0] == "wrong" {
+			password = "not-" + password
+		}
+		config["credsStore"] = "e2e"
+		data, err := json.Marshal(map[string]string{"ServerURL": args[1], "Username": user, "Secret": password})
+		ts.Check(err)
+		file := strings.NewReplacer("/", "_", ":", "_").Replace(args[1])
+		ts.Check(os.WriteFile(filepath.Join(ts.Getenv("E2E_CREDENTIALS"), file), data, 0o600))
+	case "file":
+		auth := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+		config["auths"] = map[string]any{args[1]: map[string]string{"auth": auth}}
+	case "none":
+	}
+	data, err := json.Marshal(config)
+	ts.Check(err)
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("DOCKER_CONFIG"), "config.json"), data, 0o600))
+}
+
+// masked compares the last stdout with a file, after what differs from run to
+// run (ids, digests, times, sizes, this script's name) is masked in it.
+func masked(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: masked stdout|stderr|FILE GOLDEN")
+	}
+	got := ts.ReadFile(args[0])
+	for _, m := range []struct{ pattern, with string }{
+		{regexp.QuoteMeta(ts.Getenv("N")), "N"},
+		{regexp.QuoteMeta(ts.Getenv("WORK")), "WORK"},
+		{`sha256:[0-9a-f]{64}`, "SHA256"},
+		{`\b[0-9a-f]{12}\b`, "ID"},
+		{`-[0-9a-f]{6}\b`, "-ID"},
+		{`\d{4}-\d\d-\d\d\.\d\d\.\d\d(\.\d\d)?`, "STAMP"},
+		{`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?`, "TIME"},
+		{`(\d+ (seconds?|minutes?)|Less than a second|About a minute) ago`, "AGO"},
+		{`\b\d+(\.\d+)?(m|µ)?s\b`, "DURATION"},
+		{`\b\d+(\.\d+)?([kKMG]i?)?B\b`, "SIZE"},
+		{`:\d{5}\b`, ":PORT"},
+	} {
+		got = regexp.MustCompile(m.pattern).ReplaceAllString(got, m.with)
+	}
+	got = regexp.MustCompile(` {2,}`).ReplaceAllString(got, "  ")
+	got = regexp.MustCompile(`(?m) +$`).ReplaceAllString(got, "")
+	ts.Check(os.WriteFile(ts.MkAbs("masked.out"), []byte(got), 0o600))
+	want := ts.ReadFile(args[1])
+	if got != want {
+		ts.Fatalf("%s differs from %s:\n%s\ninstead of:\n%s", args[0], args[1], got, want)
+	}
+}
+
+// setenv sets a variable to the last stdout, without the newline at its end.
+func setenv(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: setenv VARIABLE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// imageConfig prints an image's configuration file as a registry would get it,
+// taken from `docker save`, on stdout of the script: `imagecfg IMAGE FILE`.
+func imageConfig(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: imagecfg IMAGE FILE")
+	}
+	archive := ts.MkAbs("save.tar")
+	ts.Check(ts.Exec("docker", "save", "-o", archive, args[0]))
+	manifest, err := exec.Command("tar", "-xOf", archive, "manifest.json").Output()
+	ts.Check(err)
+	var images []struct{ Config string }
+	ts.Check(json.Unmarshal(manifest, &images))
+	config, err := exec.Command("tar", "-xOf", archive, images[0].Config).Output()
+	ts.Check(err)
+	var pretty bytes.Buffer
+	ts.Check(json.Indent(&pretty, config, "", " "))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), append(pretty.Bytes(), '\n'), 0o600))
+	ts.Check(os.Remove(archive))
+}
