@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/agext/levenshtein"
@@ -26,10 +27,11 @@ func (e *NotFoundError) Error() string {
 	if len(e.Near) == 0 {
 		return msg + ": `docker kasm ls -a` lists them all"
 	}
-	for i := range e.Near {
-		e.Near[i] = fmt.Sprintf("%q", e.Near[i])
+	quoted := make([]string, len(e.Near))
+	for i, name := range e.Near {
+		quoted[i] = strconv.Quote(name)
 	}
-	return msg + ": did you mean " + strings.Join(e.Near, " or ") + "?"
+	return msg + ": did you mean " + strings.Join(quoted, " or ") + "?"
 }
 
 // NotFound marks the error for errdefs.

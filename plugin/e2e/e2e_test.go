@@ -135,7 +135,7 @@ func (s suite) setup(env *testscript.Env) error {
 		{"DOCKER_CONFIG", config}, {"DOCKER_HOST", s.host}, {"E2E_CREDENTIALS", credentials},
 		{"HOME", filepath.Join(env.WorkDir, "home")}, {"PATH", bin + ":" + os.Getenv("PATH")},
 		{"N", name}, {"BASE", baseImage}, {"REGISTRY", os.Getenv("KASM_TEST_REGISTRY")}, {"OPENREGISTRY", os.Getenv("KASM_TEST_OPEN_REGISTRY")},
-		{"PLUGIN", s.plugin}, {"TZ", "UTC"},
+		{"PLUGIN", s.plugin}, {"TZ", "UTC"}, {"EVIL", "x\x1b[2Jy"},
 	} {
 		env.Setenv(kv[0], kv[1])
 	}
@@ -242,6 +242,7 @@ func masked(ts *testscript.TestScript, neg bool, args []string) {
 		{`\d{4}-\d\d-\d\d\.\d\d\.\d\d(\.\d\d)?`, "STAMP"},
 		{`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?`, "TIME"},
 		{`(\d+ (seconds?|minutes?)|Less than a second|About a minute) ago`, "AGO"},
+		{`\b\d+ hours\b`, "HOURS"},
 		{`\b\d+(\.\d+)?(m|µ)?s\b`, "DURATION"},
 		{`\b\d+(\.\d+)?([kKMG]i?)?B\b`, "SIZE"},
 		{`:\d{5}\b`, ":PORT"},
