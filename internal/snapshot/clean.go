@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/image"
@@ -31,7 +32,7 @@ func (j *job) clean(ctx context.Context) error {
 	if j.plan.engine.Store == engine.Containerd {
 		j.result.Blanked = append(shown(j.plan.env), shown(j.plan.labels)...)
 		if len(j.result.Blanked) > 0 {
-			j.info("on this engine's image store the names stay, with empty values: %v", j.result.Blanked)
+			j.info("on this engine's image store the names stay, with empty values: %s", strings.Join(j.result.Blanked, ", "))
 		}
 		return nil
 	}
