@@ -1,0 +1,80 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestInterrupt sends SIGINT when a step begins, and looks at what is left:
+// the session as it was, no temporary image, no name that was not reported.
+func TestInterrupt(t *testing.T) {
+	s := newSuite(t)
+	t.Cleanup(func() { cleanUp("e2einterrupt") })
+	name := "e2einterrupt.work"
+	s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage)...)
+	// Enough to write that the commit is still under way when the signal comes.
+	s.docker(t, "exec", name, "dd", "if=/dev/urandom", "of=/big", "bs=1M", "count=150")
+	for _, state := range []string{"running", "paused"} {
+		if state == "paused" {
+			s.docker(t, "pause", name)
+		}
+		for _, step := range []string{"plan", "preflight", "lock", "commit", "clean", "verify"} {
+			t.Run(fmt.Sprintf("in %s while %s", step, state), func(t *testing.T) {
+				ref := "e2einterrupt:" + state + "-" + step
+				before := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true")
+				out, err := interrupted(s, t, step, name, ref)
+				var exit *exec.ExitError
+				// The signal may come after the last moment it can act on.
+				done := err == nil
+				if !done && (!errors.As(err, &exit) || exit.ExitCode() != 130) {
+					t.Errorf("ended with %v, not status 130: %s", err, out)
+				}
+				if got := s.docker(t, "inspect", "-f", "{{.State.Status}}", name); got != state {
+					t.Errorf("the session is %s, it was %s", got, state)
+				}
+				if tagged := s.docker(t, "images", "-q", ref) != ""; tagged && !strings.Contains(out, `"ImageID":"sha256:`) {
+					t.Errorf("%s exists and was not reported: %s", ref, out)
+				} else if done && !tagged {
+					t.Errorf("reported as done without an image: %s", out)
+				}
+				if after := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true"); after != before {
+					t.Errorf("a temporary image is left:\n%s\nbefore:\n%s", after, before)
+				}
+			})
+		}
+	}
+}
+
+// interrupted runs a commit and sends it SIGINT when a step has started. It
+// returns all it printed.
+func interrupted(s suite, t *testing.T, step, name, ref string) (string, error) {
+	t.Helper()
+	cmd := exec.Command("docker", "kasm", "commit", "--progress", "json", "--format", "json", "--no-register", name, ref)
+	cmd.Env = s.user(t).env
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		text.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), fmt.Sprintf(`"Step":%q,"Type":"started"`, step)) {
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	err = cmd.Wait()
+	return text.String() + stdout.String(), err
+}
