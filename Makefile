@@ -7,7 +7,7 @@ VERSION ?= dev
 LDFLAGS := -s -w -X github.com/docker-kasm/docker-kasm/internal/version.release=$(VERSION)
 PLUGIN_DIR := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
 ENGINE := contrib/engines/engine
-LINT := go tool golangci-lint
+LINT := go tool -modfile=contrib/lint/go.mod golangci-lint
 
 export CGO_ENABLED := 0
 

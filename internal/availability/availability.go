@@ -21,13 +21,13 @@ import (
 type State string
 
 const (
-	// Available: the engine has the image; of a snapshot, the very one made.
+	// Available means: the engine has the image; of a snapshot, the very one made.
 	Available State = "available"
-	// Pullable: only the registry has it.
+	// Pullable means: only the registry has it.
 	Pullable State = "pullable"
-	// Missing: neither engine nor registry have it.
+	// Missing means: neither engine nor registry have it.
 	Missing State = "missing"
-	// Unknown: the registry would not or could not say; Reason tells.
+	// Unknown means: the registry would not or could not say; Reason tells.
 	Unknown State = "unknown"
 )
 

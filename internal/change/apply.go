@@ -118,7 +118,7 @@ func (st *state) apply(c Change) error {
 // form. Engines no longer mark words as escaped on Linux, and old images that
 // have the mark lose it here.
 func (st *state) commandLine(line instructions.ShellDependantCmdLine) []string {
-	st.cfg.ArgsEscaped = false //nolint:staticcheck // deprecated for setting, and still in the configs compared with
+	st.cfg.ArgsEscaped = false
 	words := []string{}
 	if line.PrependShell {
 		words = append(words, "/bin/sh", "-c")

@@ -15,14 +15,14 @@ import (
 type Access string
 
 const (
-	// Present: the registry has the name.
+	// Present means: the registry has the name.
 	Present Access = "present"
-	// Absent: the registry answered that it does not have the name.
+	// Absent means: the registry answered that it does not have the name.
 	Absent Access = "absent"
-	// Denied: the registry wants credentials, or other ones. Docker Hub answers
+	// Denied means: the registry wants credentials, or other ones. Docker Hub answers
 	// so for a missing private repository too.
 	Denied Access = "denied"
-	// Unreachable: the registry did not answer, or answered nonsense.
+	// Unreachable means: the registry did not answer, or answered nonsense.
 	Unreachable Access = "unreachable"
 )
 

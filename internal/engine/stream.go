@@ -37,8 +37,6 @@ func ReadStream(r io.Reader, each func(jsonmessage.JSONMessage)) error {
 		switch {
 		case msg.Error != nil:
 			failed = errors.Join(failed, &StreamError{Message: msg.Error.Message})
-		case msg.ErrorMessage != "":
-			failed = errors.Join(failed, &StreamError{Message: msg.ErrorMessage})
 		case each != nil:
 			each(msg)
 		}

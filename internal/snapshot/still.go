@@ -44,7 +44,10 @@ func (j *job) watchPause(ctx context.Context, pause bool) pauseWatch {
 					still <- time.Duration(m.TimeNano - since)
 					return
 				}
-			case <-failed:
+			case err := <-failed:
+				// The stream ends with our own cancel or with the engine; the
+				// time is then not known, and is not shown.
+				_ = err
 				return
 			}
 		}

@@ -67,6 +67,7 @@ func parse(data []byte) (*document, error) {
 			current, prefix = len(doc.tables)-1, t.path
 		case unstable.KeyValue:
 			doc.add(known, n, prefix, current, false)
+		default: // comments
 		}
 	}
 	if err := parser.Error(); err != nil {

@@ -28,11 +28,11 @@ import (
 )
 
 type commitOptions struct {
-	request                        snapshot.Request
-	changes                        []string
-	changeFile, iidFile            string
-	edit, quiet                    bool
-	format, progress, friendlyName string
+	request             snapshot.Request
+	changes             []string
+	changeFile, iidFile string
+	edit, quiet         bool
+	format, progress    string
 }
 
 func newCommitCommand(dockerCLI command.Cli) *cobra.Command {

@@ -44,13 +44,11 @@ func writeDetails(out io.Writer, d session.Details) error {
 		line("Written to disk", units.HumanSizeWithPrecision(float64(d.SizeRw), 3))
 	}
 	for i, m := range mounts(d) {
-		key := "Mounts"
-		if i > 0 {
-			key = ""
-			fmt.Fprintf(w, "\t%s\n", display.Line(m))
+		if i == 0 {
+			line("Mounts", m)
 			continue
 		}
-		line(key, m)
+		fmt.Fprintf(w, "\t%s\n", display.Line(m))
 	}
 	line("Can be done", verbs(d.Allowed))
 	if err := w.Flush(); err != nil {

@@ -40,7 +40,6 @@ Refer to https://docs.docker.com/go/formatting/ for more information about forma
 	return cmd
 }
 
-
 func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, format string) error {
 	render, err := renderer(format)
 	if err != nil {
