@@ -40,6 +40,7 @@ test-engines: ## Run the end-to-end tests on every engine and image store
 
 .PHONY: bench
 bench: build ## Compare with plain docker: ratios, size, start-up
+	command -v hyperfine jq >/dev/null || apt-get install -y --no-install-recommends hyperfine jq >/dev/null
 	contrib/engines/test 20.10 overlay2 -- contrib/bench/bench
 	contrib/engines/test 29 containerd -- contrib/bench/bench
 
