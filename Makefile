@@ -57,7 +57,7 @@ lint: ## Check the code and the scripts
 	$(LINT) run ./...
 	$(LINT) fmt --diff
 	command -v shellcheck >/dev/null || apt-get install -y --no-install-recommends shellcheck >/dev/null
-	shellcheck -x contrib/engines/engine contrib/engines/test contrib/engines/lib/*.sh contrib/demo/demo contrib/bench/bench .ci/run
+	shellcheck -x -P SCRIPTDIR -P contrib/engines contrib/engines/engine contrib/engines/test contrib/engines/lib/*.sh contrib/demo/demo contrib/bench/bench .ci/run
 
 .PHONY: docs
 docs: ## Generate contrib/docs/reference from the commands

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/docker/docker/api/types/mount"
@@ -26,7 +27,11 @@ func (j *job) preflight(ctx context.Context) error {
 	for _, m := range p.container.Mounts {
 		j.result.LeftOut = append(j.result.LeftOut, m.Destination)
 		what := string(m.Type)
-		if m.Type == mount.TypeVolume && m.Name != "" {
+		switch {
+		case m.Type != mount.TypeVolume:
+		case anonymous.MatchString(m.Name):
+			what = "anonymous volume"
+		default:
 			what = "volume " + m.Name
 		}
 		j.warn("left out: the content of %s (%s)", m.Destination, what)
@@ -43,6 +48,9 @@ func (j *job) preflight(ctx context.Context) error {
 	}
 	return j.runHook(ctx)
 }
+
+// anonymous is the form of the names that engines give to volumes without one.
+var anonymous = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (j *job) runHook(ctx context.Context) error {
 	ws := j.plan.workspace

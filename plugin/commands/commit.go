@@ -2,7 +2,6 @@ package commands
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,9 +9,7 @@ import (
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
-	"github.com/docker/cli/cli/command/formatter"
 	"github.com/docker/cli/cli/command/formatter/tabwriter"
-	"github.com/docker/cli/templates"
 	"github.com/docker/go-units"
 	"github.com/moby/sys/atomicwriter"
 	"github.com/spf13/cobra"
@@ -21,6 +18,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/editor"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/progress"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/session"
@@ -78,10 +76,7 @@ Without REPOSITORY[:TAG] a name is made from the session's image and the time.`,
 	flags.BoolVar(&req.DryRun, "dry-run", false, "Show what would be done, and do nothing")
 	flags.StringVar(&options.iidFile, "iidfile", "", "Write the image ID to the file")
 	flags.BoolVarP(&options.quiet, "quiet", "q", false, "Print the image ID only")
-	flags.StringVar(&options.format, "format", "", `Format output using a custom template:
-'json':             Print in JSON format
-'TEMPLATE':         Print output using the given Go template.
-Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates`)
+	flags.StringVar(&options.format, "format", "", output.FormatHelp)
 	flags.StringVar(&options.progress, "progress", "auto", `Set type of progress output ("auto", "plain", "json")`)
 	cmd.MarkFlagsMutuallyExclusive("no-register", "edit")
 	cmd.MarkFlagsMutuallyExclusive("no-register", "friendly-name")
@@ -103,9 +98,12 @@ func runCommit(ctx context.Context, dockerCLI command.Cli, options commitOptions
 	if err != nil {
 		return err
 	}
-	render, err := resultRenderer(options)
+	show, err := output.New(options.format, writeResult)
 	if err != nil {
-		return usage.Error(err)
+		return err
+	}
+	if options.quiet {
+		show = writeID
 	}
 	if options.iidFile != "" {
 		if err := command.ValidateOutputPath(options.iidFile); err != nil {
@@ -142,7 +140,7 @@ func runCommit(ctx context.Context, dockerCLI command.Cli, options commitOptions
 			err = errors.Join(err, fmt.Errorf("write the image id %s to --iidfile: %w", result.ImageID, ferr))
 		}
 	}
-	if rerr := render(display.Writer(dockerCLI.Out()), result); rerr != nil {
+	if rerr := show(display.Writer(dockerCLI.Out()), result); rerr != nil {
 		return errors.Join(err, rerr)
 	}
 	if err == nil && result.Workspace != "" && !options.quiet && options.format == "" {
@@ -179,33 +177,13 @@ func (o commitOptions) parseChanges(stdin io.Reader) (change.Set, error) {
 	return set, nil
 }
 
-// resultRenderer returns how the result is printed on stdout.
-func resultRenderer(o commitOptions) (func(io.Writer, snapshot.Result) error, error) {
-	switch {
-	case o.quiet:
-		return func(out io.Writer, r snapshot.Result) error {
-			if r.ImageID == "" {
-				return nil
-			}
-			_, err := fmt.Fprintln(out, r.ImageID)
-			return err
-		}, nil
-	case o.format == "":
-		return writeResult, nil
-	case o.format == formatter.JSONFormatKey:
-		return func(out io.Writer, r snapshot.Result) error { return json.NewEncoder(out).Encode(r) }, nil
+// writeID prints what -q wants.
+func writeID(out io.Writer, r snapshot.Result) error {
+	if r.ImageID == "" {
+		return nil
 	}
-	tmpl, err := templates.Parse(o.format)
-	if err != nil {
-		return nil, fmt.Errorf("template parsing error: %w", err)
-	}
-	return func(out io.Writer, r snapshot.Result) error {
-		if err := tmpl.Execute(out, r); err != nil {
-			return fmt.Errorf("template parsing error: %w", err)
-		}
-		_, err := fmt.Fprintln(out)
-		return err
-	}, nil
+	_, err := fmt.Fprintln(out, r.ImageID)
+	return err
 }
 
 func writeResult(out io.Writer, r snapshot.Result) error {

@@ -24,9 +24,10 @@ func New(ctx context.Context, dockerCLI command.Cli) *cobra.Command {
 		Short: Short,
 		Long: `Run desktops and development environments in containers as sessions of
 workspaces, and keep what was done in one as a new image and workspace.`,
-		Args:             usage.NoArgs,
-		RunE:             command.ShowHelp(dockerCLI.Err()),
-		TraverseChildren: true,
+		Args:              usage.NoArgs,
+		RunE:              command.ShowHelp(dockerCLI.Err()),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		TraverseChildren:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
 			cmd.SetContext(ctx)
 			return plugin.PersistentPreRunE(cmd, args)

@@ -2,20 +2,19 @@ package commands
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
-	"github.com/docker/cli/cli/command/formatter"
 	"github.com/docker/cli/cli/command/formatter/tabwriter"
-	flagsHelper "github.com/docker/cli/cli/flags"
-	"github.com/docker/cli/templates"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/version"
-	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
 )
 
 func newVersionCommand(dockerCLI command.Cli) *cobra.Command {
@@ -29,7 +28,7 @@ func newVersionCommand(dockerCLI command.Cli) *cobra.Command {
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.Flags().StringVarP(&format, "format", "f", "", flagsHelper.InspectFormatHelp)
+	cmd.Flags().StringVarP(&format, "format", "f", "", output.FormatHelp)
 	return cmd
 }
 
@@ -44,28 +43,22 @@ type versions struct {
 type engineVersion struct{ Version, APIVersion, Platform string }
 
 func runVersion(ctx context.Context, dockerCLI command.Cli, format string) error {
-	v := versions{Plugin: version.Get(), Context: dockerCLI.CurrentContext()}
-	server, err := dockerCLI.Client().ServerVersion(ctx)
+	show, err := output.New(format, writeVersions)
 	if err != nil {
-		v.EngineError = err.Error()
+		return err
+	}
+	v := versions{Plugin: version.Get(), Context: dockerCLI.CurrentContext()}
+	server, engineErr := dockerCLI.Client().ServerVersion(ctx)
+	if engineErr != nil {
+		v.EngineError = engineErr.Error()
 	} else {
 		v.Engine = &engineVersion{server.Version, server.APIVersion, server.Os + "/" + server.Arch}
 	}
-	out := display.Writer(dockerCLI.Out())
-	if format != "" {
-		if format == formatter.JSONFormatKey {
-			format = formatter.JSONFormat
-		}
-		tmpl, err := templates.Parse(format)
-		if err != nil {
-			return usage.Error(fmt.Errorf("template parsing error: %w", err))
-		}
-		if err := tmpl.Execute(out, v); err != nil {
-			return fmt.Errorf("template parsing error: %w", err)
-		}
-		_, err = fmt.Fprintln(out)
-		return err
-	}
+	// As with `docker version`, what is known is shown before the error.
+	return errors.Join(show(display.Writer(dockerCLI.Out()), v), engineErr)
+}
+
+func writeVersions(out io.Writer, v versions) error {
 	w := tabwriter.NewWriter(out, 0, 1, 2, ' ', 0)
 	fmt.Fprintf(w, "Plugin:\t%s\n", strings.TrimSpace(v.Plugin.Version+" "+v.Plugin.Revision))
 	fmt.Fprintf(w, "Go:\t%s (%s)\n", v.Plugin.GoVersion, v.Plugin.Platform)
@@ -73,8 +66,5 @@ func runVersion(ctx context.Context, dockerCLI command.Cli, format string) error
 	if v.Engine != nil {
 		fmt.Fprintf(w, "Engine:\t%s (API %s, %s)\n", v.Engine.Version, v.Engine.APIVersion, v.Engine.Platform)
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return err
+	return w.Flush()
 }

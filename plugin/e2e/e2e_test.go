@@ -198,7 +198,8 @@ func kasm(ts *testscript.TestScript, neg bool, args []string) {
 
 // login puts credentials for a registry where the CLI finds them: in the
 // credential helper (`login helper HOST`), in config.json (`login file HOST`),
-// or nowhere (`login none`); `login wrong HOST` puts a wrong password in the
+// in the environment (`login env HOST`), or nowhere (`login none`); `login
+// credhelper HOST` sets the helper for that host alone; `login wrong HOST` puts a wrong password in the
 // helper.
 func login(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
@@ -207,18 +208,27 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 	user, password := os.Getenv("KASM_REGISTRY_USER"), os.Getenv("KASM_REGISTRY_PASSWORD")
 	config := map[string]any{}
 	switch args[0] {
-	case "helper", "wrong":
+	case "helper", "wrong", "credhelper":
 		if args[0] == "wrong" {
 			password = "not-" + password
 		}
 		config["credsStore"] = "e2e"
+		if args[0] == "credhelper" {
+			config = map[string]any{"credHelpers": map[string]string{args[1]: "e2e"}}
+		}
 		data, err := json.Marshal(map[string]string{"ServerURL": args[1], "Username": user, "Secret": password})
 		ts.Check(err)
 		file := strings.NewReplacer("/", "_", ":", "_").Replace(args[1])
 		ts.Check(os.WriteFile(filepath.Join(ts.Getenv("E2E_CREDENTIALS"), file), data, 0o600))
-	case "file":
+	case "file", "env":
 		auth := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 		config["auths"] = map[string]any{args[1]: map[string]string{"auth": auth}}
+		if args[0] == "env" {
+			data, err := json.Marshal(config)
+			ts.Check(err)
+			ts.Setenv("DOCKER_AUTH_CONFIG", string(data))
+			return
+		}
 	case "none":
 	}
 	data, err := json.Marshal(config)

@@ -11,10 +11,11 @@ import (
 // NewCommand returns the group `docker kasm session`.
 func NewCommand(dockerCLI command.Cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "session",
-		Short: "Manage sessions",
-		Args:  usage.NoArgs,
-		RunE:  command.ShowHelp(dockerCLI.Err()),
+		Use:               "session",
+		Short:             "Manage sessions",
+		Args:              usage.NoArgs,
+		RunE:              command.ShowHelp(dockerCLI.Err()),
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.AddCommand(
 		newListCommand(dockerCLI),

@@ -2,20 +2,16 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
-	"github.com/docker/cli/cli/command/formatter"
-	"github.com/docker/cli/templates"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/session"
-	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
 )
 
 func newInspectCommand(dockerCLI command.Cli) *cobra.Command {
@@ -32,18 +28,15 @@ it uses and has written, when it expires, and what can be done with it now.`,
 		},
 		ValidArgsFunction: completeNames(dockerCLI, session.View),
 	}
-	cmd.Flags().StringVarP(&format, "format", "f", "", `Format output using a custom template:
-'json':             Print in JSON format, one object a line
-'TEMPLATE':         Print output using the given Go template.
-Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates`)
+	cmd.Flags().StringVarP(&format, "format", "f", "", output.FormatHelp)
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, format string) error {
-	render, err := renderer(format)
+	show, err := output.New(format, writeDetails)
 	if err != nil {
-		return usage.Error(err)
+		return err
 	}
 	found, err := session.FindAll(ctx, dockerCLI.Client(), names)
 	if err != nil {
@@ -65,31 +58,9 @@ func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, form
 		if shown++; shown > 1 && format == "" {
 			fmt.Fprintln(out)
 		}
-		if err := render(out, d); err != nil {
+		if err := show(out, d); err != nil {
 			return err
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// renderer returns how details are printed: for people, as JSON, or by a
-// template.
-func renderer(format string) (func(io.Writer, session.Details) error, error) {
-	switch format {
-	case "":
-		return writeDetails, nil
-	case formatter.JSONFormatKey:
-		return func(out io.Writer, d session.Details) error { return json.NewEncoder(out).Encode(d) }, nil
-	}
-	tmpl, err := templates.Parse(format)
-	if err != nil {
-		return nil, fmt.Errorf("template parsing error: %w", err)
-	}
-	return func(out io.Writer, d session.Details) error {
-		if err := tmpl.Execute(out, d); err != nil {
-			return fmt.Errorf("template parsing error: %w", err)
-		}
-		_, err := fmt.Fprintln(out)
-		return err
-	}, nil
 }

@@ -14,10 +14,11 @@ import (
 // NewCommand returns the group `docker kasm workspace`.
 func NewCommand(dockerCLI command.Cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "workspace",
-		Short: "Manage workspaces: what can be launched",
-		Args:  usage.NoArgs,
-		RunE:  command.ShowHelp(dockerCLI.Err()),
+		Use:               "workspace",
+		Short:             "Manage workspaces: what can be launched",
+		Args:              usage.NoArgs,
+		RunE:              command.ShowHelp(dockerCLI.Err()),
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.AddCommand(
 		newListCommand(dockerCLI),

@@ -4,21 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"io"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
-	"github.com/docker/cli/cli/command/inspect"
-	flagsHelper "github.com/docker/cli/cli/flags"
-	"github.com/docker/cli/templates"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/availability"
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
-	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
 
 func newInspectCommand(dockerCLI command.Cli) *cobra.Command {
@@ -33,7 +30,7 @@ func newInspectCommand(dockerCLI command.Cli) *cobra.Command {
 		},
 		ValidArgsFunction: CompleteNames(0),
 	}
-	cmd.Flags().StringVarP(&format, "format", "f", "", flagsHelper.InspectFormatHelp)
+	cmd.Flags().StringVarP(&format, "format", "f", "", output.FormatHelp)
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -47,15 +44,13 @@ type inspected struct {
 }
 
 func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, format string) error {
-	out := display.Writer(dockerCLI.Out())
-	if format != "" && format != "json" {
-		if _, err := templates.Parse(format); err != nil {
-			return usage.Error(fmt.Errorf("template parsing error: %w", err))
-		}
+	show, err := output.New(format, writeIndented)
+	if err != nil {
+		return err
 	}
+	out := display.Writer(dockerCLI.Out())
 	user := catalog.User()
 	auth := func(ref string) (string, error) { return pipeline.EncodedAuth(dockerCLI, ref) }
-	var found []any
 	var errs []error
 	for _, name := range names {
 		ws, err := user.Get(name)
@@ -73,22 +68,15 @@ func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, form
 		} else {
 			one.Availability, one.Reason = status[name].State, status[name].Reason
 		}
-		found = append(found, one)
-	}
-	if format == "json" {
-		enc := json.NewEncoder(out)
-		for _, one := range found {
-			if err := enc.Encode(one); err != nil {
-				return err
-			}
+		if err := show(out, one); err != nil {
+			return err
 		}
-		return errors.Join(errs...)
 	}
-	next := 0
-	refs := make([]string, len(found))
-	err := inspect.Inspect(out, refs, format, func(string) (any, []byte, error) {
-		next++
-		return found[next-1], nil, nil
-	})
-	return errors.Join(append(errs, err)...)
+	return errors.Join(errs...)
+}
+
+func writeIndented(out io.Writer, one inspected) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "    ")
+	return enc.Encode(one)
 }
