@@ -105,6 +105,11 @@ func runCommit(ctx context.Context, dockerCLI command.Cli, options commitOptions
 	if options.quiet {
 		show = writeID
 	}
+	// A template that asks for what there is not is refused now, not after
+	// the image has been made.
+	if err := show(io.Discard, snapshot.Result{}); err != nil {
+		return err
+	}
 	if options.iidFile != "" {
 		if err := command.ValidateOutputPath(options.iidFile); err != nil {
 			return usage.Error(fmt.Errorf("invalid value for --iidfile: %w", err))
