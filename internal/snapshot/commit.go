@@ -9,7 +9,6 @@ import (
 	"github.com/docker/docker/api/types/image"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
-	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
 // commit has the engine write the session's files as an untagged image. The
@@ -17,7 +16,10 @@ import (
 // goes on even if this process is killed.
 func (j *job) commit(ctx context.Context) error {
 	p := j.plan
-	pause := !j.req.NoPause && p.session.State == session.Running
+	pause, err := j.willPause(ctx)
+	if err != nil {
+		return err
+	}
 	watch := j.watchPause(ctx, pause)
 	defer watch.stop()
 
@@ -36,6 +38,16 @@ func (j *job) commit(ctx context.Context) error {
 		j.info("the session stood still for %s", still.Round(time.Millisecond))
 	}
 	return nil
+}
+
+// willPause tells whether the engine will pause the session. It is asked only
+// now, under the lock: another snapshot may have held the session still before.
+func (j *job) willPause(ctx context.Context) (bool, error) {
+	c, err := j.API.ContainerInspect(ctx, j.plan.session.ID)
+	if err != nil {
+		return false, fmt.Errorf("inspect session %q: %w", j.plan.session.Name, err)
+	}
+	return !j.req.NoPause && c.State != nil && c.State.Running && !c.State.Paused, nil
 }
 
 // requestCommit returns the new image's id. Engines with a graphdriver finish

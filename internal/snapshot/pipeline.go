@@ -129,7 +129,11 @@ type PushError struct {
 }
 
 func (e *PushError) Error() string {
-	return fmt.Sprintf("push image %q: %s; the image is kept on the engine: `docker push %s` tries again", e.Image, e.Err, e.Image)
+	why := e.Err.Error()
+	if errors.Is(e.Err, context.Canceled) {
+		why = "interrupted"
+	}
+	return fmt.Sprintf("push image %q: %s; the image is kept on the engine: `docker push %s` tries again", e.Image, why, e.Image)
 }
 
 // Unwrap returns the engine's or the registry's error.
@@ -159,7 +163,12 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 		}
 		j.step = s.step
 		j.emit(Started, "")
-		err := ctx.Err()
+		// Once the image has its name the run is seen through: an interrupt
+		// then only ends the push.
+		var err error
+		if j.result.ImageID == "" {
+			err = ctx.Err()
+		}
 		if err == nil {
 			err = s.run(ctx)
 		}

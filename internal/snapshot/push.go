@@ -13,16 +13,16 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
 )
 
-// push sends the image to its registry. A failure is kept for the end: the
-// image and its registration stand without it. An interrupt ends the run here,
-// with the image kept.
+// push sends the image to its registry. A failure or an interrupt is kept for
+// the end: the image and its registration stand without it.
 func (j *job) push(ctx context.Context) error {
 	digest, err := j.pushImage(ctx)
-	if ctx.Err() != nil {
-		j.warn("the push was interrupted; the image is kept: `docker push %s` goes on", j.result.Image)
-		return ctx.Err()
-	}
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		j.pushErr = ctx.Err()
+		j.warn("push interrupted")
+		return nil
+	case err != nil:
 		j.pushErr = err
 		j.warn("push failed: %s", err)
 		return nil

@@ -22,7 +22,7 @@ func (j *job) register(ctx context.Context) error {
 	if err != nil {
 		return j.notRegistered(err)
 	}
-	if j.Edit != nil {
+	if j.Edit != nil && ctx.Err() == nil {
 		edited, err := j.Edit(ctx, ws.Name, data)
 		if err != nil {
 			j.warn("registered as generated, your changes were not taken: %s; change it with `docker kasm workspace edit %s`", err, ws.Name)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -27,7 +28,7 @@ func TestInterrupt(t *testing.T) {
 		for _, step := range []string{"plan", "preflight", "lock", "commit", "clean", "verify"} {
 			t.Run(fmt.Sprintf("in %s while %s", step, state), func(t *testing.T) {
 				ref := "e2einterrupt:" + state + "-" + step
-				before := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true")
+				before := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", "label=io.github.docker-kasm.snapshot.workspace=states")
 				out, err := interrupted(s, t, step, name, ref)
 				var exit *exec.ExitError
 				// The signal may come after the last moment it can act on.
@@ -43,7 +44,7 @@ func TestInterrupt(t *testing.T) {
 				} else if done && !tagged {
 					t.Errorf("reported as done without an image: %s", out)
 				}
-				if after := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true"); after != before {
+				if after := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", "label=io.github.docker-kasm.snapshot.workspace=states"); after != before {
 					t.Errorf("a temporary image is left:\n%s\nbefore:\n%s", after, before)
 				}
 			})
@@ -57,6 +58,13 @@ func interrupted(s suite, t *testing.T, step, name, ref string) (string, error) 
 	t.Helper()
 	cmd := exec.Command("docker", "kasm", "commit", "--progress", "json", "--format", "json", "--no-register", name, ref)
 	cmd.Env = s.user(t).env
+	return onEvent(t, cmd, fmt.Sprintf(`"Step":%q,"Type":"started"`, step))
+}
+
+// onEvent runs a command and sends it SIGINT when a line of its stderr has the
+// event. It returns all that was printed.
+func onEvent(t *testing.T, cmd *exec.Cmd, event string) (string, error) {
+	t.Helper()
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
 	stderr, err := cmd.StderrPipe()
@@ -69,7 +77,7 @@ func interrupted(s suite, t *testing.T, step, name, ref string) (string, error) 
 	var text strings.Builder
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		text.WriteString(lines.Text() + "\n")
-		if strings.Contains(lines.Text(), fmt.Sprintf(`"Step":%q,"Type":"started"`, step)) {
+		if strings.Contains(lines.Text(), event) {
 			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 				t.Fatal(err)
 			}
@@ -77,4 +85,35 @@ func interrupted(s suite, t *testing.T, step, name, ref string) (string, error) 
 	}
 	err = cmd.Wait()
 	return text.String() + stdout.String(), err
+}
+
+// TestInterruptedPush ends a push that is under way: image and workspace stay,
+// and the error says how to go on.
+func TestInterruptedPush(t *testing.T) {
+	s := newSuite(t)
+	registry := os.Getenv("KASM_TEST_OPEN_REGISTRY")
+	if registry == "" {
+		t.Skip("no registry to push to: run `make test`")
+	}
+	t.Cleanup(func() { cleanUp("e2epushed") })
+	name, ref := "e2epushed.work", registry+"/e2epushed:v1"
+	s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage)...)
+	s.docker(t, "exec", name, "dd", "if=/dev/urandom", "of=/big", "bs=1M", "count=150")
+	u := s.user(t)
+	cmd := exec.Command("docker", "kasm", "commit", "--push", "--progress", "json", "--format", "{{.ImageID}} {{.Workspace}}", name, ref)
+	cmd.Env = u.env
+	out, err := onEvent(t, cmd, `"Step":"push","Type":"started"`)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 130 {
+		t.Errorf("ended with %v, not status 130: %s", err, out)
+	}
+	if id := s.docker(t, "images", "-q", "--no-trunc", ref); !strings.Contains(out, id+" e2epushed-v1") {
+		t.Errorf("image %s and its workspace were not reported: %s", id, out)
+	}
+	if !strings.Contains(out, "interrupted; the image is kept on the engine: `docker push "+ref+"` tries again") {
+		t.Errorf("does not say how to go on: %s", out)
+	}
+	if list, err := u.kasm("workspace", "ls", "--format", "{{.Name}} {{.Availability}}"); err != nil || strings.TrimSpace(list) != "e2epushed-v1 available" {
+		t.Errorf("the launcher has %q, %v", list, err)
+	}
 }
