@@ -49,7 +49,7 @@ FUZZTIME ?= 60s
 fuzz: ## Run every fuzz target for FUZZTIME (60s)
 	for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include='*_test.go' internal | sed 's/^func //' | sort -u); do \
 	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' internal)); \
-	  go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$dir; \
+	  go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./$$dir; \
 	done
 
 .PHONY: lint

@@ -22,7 +22,7 @@ import (
 // containers. Engine 20.10 differs from them in two ways, seen on 20.10.24: it
 // keeps an absolute WORKDIR as written where later engines clean it ("/a//b/"
 // to "/a/b"), so compare working directories cleaned; and of the modifiers in
-// ${NAME…} it knows :- and :+ only and refuses the commit over others.
+// ${NAME…} it knows :-, :+ and :? only and refuses the commit over others.
 //
 // Errors name the instruction and say what became wrong with its argument once
 // variables were expanded; an engine refuses such a commit too, apart from

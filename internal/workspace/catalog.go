@@ -143,7 +143,7 @@ func (e *notFoundError) Unwrap() error { return ErrNotFound }
 func (c *Catalog) notFound(name string) error {
 	message := fmt.Sprintf("no workspace %q: `docker kasm workspace ls -a` lists them all", name)
 	names, _ := c.names()
-	best := 0.6
+	best := 0.55
 	for _, n := range names {
 		if score := levenshtein.Match(name, n, nil); score > best {
 			best, message = score, fmt.Sprintf("no workspace %q: did you mean %q?", name, n)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -74,7 +75,7 @@ func (d *document) checkKeys(file string) error {
 	}
 	unknown := func(offset int, key string) {
 		message := fmt.Sprintf("unknown key %q", key)
-		if near := nearest(key, Keys()); near != "" {
+		if near := nearest(key, slices.Sorted(maps.Keys(known))); near != "" {
 			message += fmt.Sprintf(": did you mean %q?", near)
 		}
 		at(offset, "%s", message)

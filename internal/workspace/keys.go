@@ -72,7 +72,7 @@ func Keys() []string {
 
 // nearest returns the known key most like an unknown one, "" if none is.
 func nearest(key string, known []string) string {
-	best, score := "", 0.6
+	best, score := "", 0.55
 	for _, k := range known {
 		s := levenshtein.Match(key, k, nil)
 		// A key in the wrong table is as likely as a misspelt one.

@@ -53,6 +53,9 @@ Without REPOSITORY[:TAG] a name is made from the session's image and the time.`,
   docker kasm commit --registry https://index.docker.io/v1/ firefox-3f9a1c myrepo/firefox`,
 		Args: cli.RequiresRangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := usage.Exclusive(cmd.Flags(), [2]string{"no-register", "edit"}, [2]string{"no-register", "friendly-name"}, [2]string{"quiet", "format"}); err != nil {
+				return err
+			}
 			options.request.Session = args[0]
 			if len(args) > 1 {
 				options.request.Reference = args[1]
@@ -78,9 +81,6 @@ Without REPOSITORY[:TAG] a name is made from the session's image and the time.`,
 	flags.BoolVarP(&options.quiet, "quiet", "q", false, "Print the image ID only")
 	flags.StringVar(&options.format, "format", "", output.FormatHelp)
 	flags.StringVar(&options.progress, "progress", "auto", `Set type of progress output ("auto", "plain", "json")`)
-	cmd.MarkFlagsMutuallyExclusive("no-register", "edit")
-	cmd.MarkFlagsMutuallyExclusive("no-register", "friendly-name")
-	cmd.MarkFlagsMutuallyExclusive("quiet", "format")
 	fixed := func(values ...string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
 	}

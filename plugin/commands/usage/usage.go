@@ -4,9 +4,11 @@ package usage
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/docker/cli/cli"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Status is the exit status for bad usage, as the docker CLI has it for
@@ -23,6 +25,16 @@ func Error(err error) error {
 		return err
 	}
 	return cli.StatusError{Cause: err, StatusCode: Status}
+}
+
+// Exclusive returns an error when both options of a pair were given.
+func Exclusive(flags *pflag.FlagSet, pairs ...[2]string) error {
+	for _, pair := range pairs {
+		if flags.Changed(pair[0]) && flags.Changed(pair[1]) {
+			return Error(fmt.Errorf("conflicting options: cannot specify both --%s and --%s", pair[0], pair[1]))
+		}
+	}
+	return nil
 }
 
 // NoArgs is for groups: an unknown subcommand fails with status 1, as the

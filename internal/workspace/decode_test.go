@@ -1,0 +1,174 @@
+package workspace
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const full = `# my own notes
+friendly_name = "Firefox"
+description = "Firefox on a small desktop"
+image = "kasmweb/firefox:1.16.0"
+categories = ["Browser"]
+icon = "https://example.com/firefox.png"
+
+[resources]
+cpus = 2
+memory = "2768m"
+shm_size = "512m"
+
+[run]
+ports = ["127.0.0.1::6901"]
+environment = { LANG = "en_US.UTF-8" }
+volumes = ["firefox-home:/home/kasm-user"]
+tmpfs = ["/tmp:mode=1777,exec"]
+open = "https://localhost:{6901}/"
+
+[hooks]
+before_stop = ["/dockerstartup/kasm_pre_shutdown_user.sh"]
+
+[lifetime]
+limit = "8h"
+on_expiry = "pause"
+idle = "1h"
+
+[snapshot]
+of = "firefox"
+image_id = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+created = 2026-11-23T20:00:00Z
+`
+
+func TestDecodeReadsEveryKey(t *testing.T) {
+	ws, err := Decode("firefox", "firefox.toml", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ws.FriendlyName != "Firefox" || ws.Resources.CPUs != 2 || ws.Run.Environment["LANG"] != "en_US.UTF-8" ||
+		time.Duration(ws.Lifetime.Limit) != 8*time.Hour || ws.Snapshot.Of != "firefox" || ws.Snapshot.Created.IsZero() {
+		t.Errorf("got %+v", ws)
+	}
+	if ws.Type != TypeContainer || !ws.Enabled || ws.Pull != PullMissing {
+		t.Errorf("defaults: type %q, enabled %v, pull %q", ws.Type, ws.Enabled, ws.Pull)
+	}
+}
+
+func TestEncodedDecodesToTheSame(t *testing.T) {
+	for _, text := range []string{
+		full, `image = "x"`, "type = \"link\"\nurl = \"https://example.com\"\nenabled = false",
+		"image = \"x\"\n[run.environment]\n\"odd key\" = \"a \\\"b\\\"\\n\"\nB = 'c'",
+	} {
+		a, err := Decode("w", "f", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded, err := Encode(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := Decode("w", "f", encoded)
+		if err != nil {
+			t.Fatalf("%v in:\n%s", err, encoded)
+		}
+		a.Revision, b.Revision = "", ""
+		if !equal(a, b) {
+			t.Errorf("%+v became %+v through:\n%s", a, b, encoded)
+		}
+	}
+}
+
+func TestErrorsHaveTheirPlace(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"syntax":                   {"image = \"x\"\nfriendly_name = \"y", "w.toml:2:"},
+		"unknown key":              {"image = \"x\"\n  colour = 1", `w.toml:2:3: unknown key "colour"`},
+		"misspelt key":             {"imgae = \"x\"", `w.toml:1:1: unknown key "imgae": did you mean "image"?`},
+		"key of a table above it":  {"image = \"x\"\nmemory = \"1g\"", `w.toml:2:1: unknown key "memory": did you mean "resources.memory"?`},
+		"unknown key in a table":   {"image = \"x\"\n[resources]\nmemroy = \"1g\"", `w.toml:3:1: unknown key "resources.memroy": did you mean "resources.memory"?`},
+		"unknown table":            {"image = \"x\"\n[resuorces]\nmemory = \"1g\"", `w.toml:2:2: unknown key "resuorces": did you mean`},
+		"wrong type":               {"image = \"x\"\nenabled = \"yes\"", `w.toml:2:11: enabled must be true or false`},
+		"wrong type in a list":     {"image = \"x\"\ncategories = [\"a\", 1]", `w.toml:2:14: categories must be a list of strings`},
+		"wrong type, inline table": {"image = \"x\"\nresources = { cpus = \"two\" }", `w.toml:2:22: resources.cpus must be a number`},
+		"wrong type in a map":      {"image = \"x\"\n[run]\nenvironment = { A = 1 }", `w.toml:3:21: run.environment.A must be a string`},
+		"a list of tables":         {"image = \"x\"\n[[resources]]\nmemory = \"1g\"", `w.toml:2:3: resources must be a table`},
+		"a value for a table":      {"image = \"x\"\nrun = 1", `w.toml:2:7: run must be a table`},
+		"no image":                 {"friendly_name = \"x\"", `w.toml:1:1: image: missing`},
+		"bad image":                {"image = \"Firefox\"", `w.toml:1:9: image: "Firefox" is no image reference: repositories are lower-case, such as "firefox"`},
+		"unknown type":             {"type = \"vm\"", `w.toml:1:8: type: "vm" is not allowed: use one of container, server, link`},
+		"bad policy":               {"image = \"x\"\npull = \"often\"", `w.toml:2:8: pull: "often" is not allowed: use one of always, missing, never`},
+		"bad memory":               {"image = \"x\"\n[resources]\nmemory = \"lots\"", `w.toml:3:10: resources.memory: "lots" is no size`},
+		"negative processors":      {"image = \"x\"\nresources.cpus = -1", `w.toml:2:18: resources.cpus: -1 is no number of processors`},
+		"bad duration":             {"image = \"x\"\n[lifetime]\nlimit = \"8 hours\"", `w.toml:3:`},
+		"no duration":              {"image = \"x\"\n[lifetime]\nlimit = \"0s\"", `leave the key out for no limit`},
+		"bad port":                 {"image = \"x\"\n[run]\nports = [\"http\"]", `w.toml:3:9: run.ports:`},
+		"relative volume":          {"image = \"x\"\n[run]\nvolumes = [\"./x:/y\"]", `w.toml:3:11: run.volumes: "./x:/y": give an absolute path`},
+		"bad digest":               {"image = \"x\"\n[snapshot]\nimage_id = \"sha256:1\"", `w.toml:3:12: snapshot.image_id: "sha256:1" is no digest`},
+		"control characters":       {"image = \"x\"\nfriendly_name = \"a\\u001b[2J\"", `w.toml:2:17: friendly_name: "a\x1b[2J" has control characters`},
+		"image of a link":          {"type = \"link\"\nimage = \"x\"\nurl = \"https://x\"", `w.toml:2:9: image: a link workspace has no image`},
+		"server without a url":     {"type = \"server\"", `url: a server workspace needs a url that begins with rdp:// or vnc:// or ssh://`},
+		"password in a url":        {"type = \"server\"\nurl = \"ssh://me:pw@host\"", `without a password in it`},
+		"url of a container":       {"image = \"x\"\nurl = \"https://x\"", `w.toml:2:7: url: a container workspace has no url`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Decode("w", "w.toml", []byte(c.text))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+			var place *FileError
+			if !errors.As(err, &place) || place.Line < 1 || place.Column < 1 {
+				t.Errorf("the error has no place: %#v", err)
+			}
+		})
+	}
+}
+
+func TestAllErrorsOfAFileAreReported(t *testing.T) {
+	_, err := Decode("w", "w.toml", []byte("colour = 1\nenabled = \"yes\"\n[run]\nopne = 2\n"))
+	for _, want := range []string{"w.toml:1:1:", "w.toml:2:11:", "w.toml:4:1:"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not in: %v", want, err)
+		}
+	}
+}
+
+func TestValidName(t *testing.T) {
+	for _, name := range []string{"a", "firefox-1.16.0_x", "0", strings.Repeat("a", 128)} {
+		if err := ValidName(name); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"", "A", "-a", ".a", "a/b", "..", "a b", "é", strings.Repeat("a", 129), "a\n"} {
+		if ValidName(name) == nil {
+			t.Errorf("%q is taken for a name", name)
+		}
+	}
+}
+
+func TestParseAssignment(t *testing.T) {
+	for in, want := range map[string]any{
+		"image=x=y": "x=y", "enabled=false": false, "resources.cpus=1.5": 1.5, "friendly_name=": "",
+		`categories=["a", "b"]`: []string{"a", "b"}, "categories=": nil, "categories=[]": nil,
+		`run.environment={ A = "b" }`:           map[string]string{"A": "b"},
+		"snapshot.created=2026-11-23T20:00:00Z": time.Date(2026, 11, 23, 20, 0, 0, 0, time.UTC),
+	} {
+		if e, err := ParseAssignment(in); err != nil || !equal(e.Value, want) {
+			t.Errorf("%s: got %#v, %v", in, e.Value, err)
+		}
+	}
+	for in, want := range map[string]string{
+		"image": "no KEY=VALUE", "imgae=x": `did you mean "image"`, "resources=x": "unknown key", "enabled=yes": "enabled must be true or false",
+		"resources.cpus=two": "a number", "categories=a": "a list of strings, such as", `categories=["a", 1]`: "a list of strings",
+		"run.environment=A": "a table of strings", "snapshot.created=now": "a date and time",
+	} {
+		if _, err := ParseAssignment(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", in, err, want)
+		}
+	}
+	if _, err := ParseUnset("colour"); err == nil {
+		t.Error("an unknown key can be unset")
+	}
+	if !slices.Contains(Keys(), "resources.memory") || slices.Contains(Keys(), "resources") {
+		t.Errorf("keys: %v", Keys())
+	}
+}
