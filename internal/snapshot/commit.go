@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 
@@ -93,6 +94,9 @@ func (j *job) ensureRunning(ctx context.Context, paused bool) error {
 	defer cancel()
 	name := j.plan.session.Name
 	c, err := j.API.ContainerInspect(ctx, j.plan.session.ID)
+	if cerrdefs.IsNotFound(err) {
+		return nil // deleted meanwhile: there is nothing to resume
+	}
 	if err != nil {
 		return fmt.Errorf("check that session %q runs again: %w", name, err)
 	}

@@ -234,6 +234,10 @@ func (j *job) planConfig() error {
 	if p.expected, err = j.req.Changes.Apply(p.base); err != nil {
 		return &UsageError{Err: err}
 	}
+	if j.req.Changes.SetsCmd() && len(p.expected.Cmd) == 0 && len(p.expected.Entrypoint) == 0 {
+		// merge() in moby's daemon/commit.go
+		return &UsageError{Err: errors.New("CMD [] would clear nothing: without an ENTRYPOINT engines put the session's own command back")}
+	}
 	if leaks := p.env.foundIn(slices.Concat([]string(p.expected.Entrypoint), []string(p.expected.Cmd))); len(leaks) > 0 {
 		j.warn("the session's command line holds the value of %s, and it stays in the image: set another with --change 'CMD …'", strings.Join(leaks, ", "))
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -83,7 +84,8 @@ func compareConfig(want, got container.Config) []error {
 	if want.User != got.User {
 		report("USER", want.User, got.User)
 	}
-	if strings.TrimSuffix(want.WorkingDir, "/") != strings.TrimSuffix(got.WorkingDir, "/") {
+	// Engine 20.10 keeps a path as it was written.
+	if path.Clean("/"+want.WorkingDir) != path.Clean("/"+got.WorkingDir) {
 		report("WORKDIR", want.WorkingDir, got.WorkingDir)
 	}
 	for port := range want.ExposedPorts {
