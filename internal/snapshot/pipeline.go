@@ -176,6 +176,10 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 			j.emit(FailedStep, err.Error())
 			return j.result, errors.Join(err, j.discard(ctx))
 		}
+		if s.step == StepPush && j.pushErr != nil {
+			j.emit(FailedStep, j.pushErr.Error())
+			continue
+		}
 		j.emit(Done, "")
 	}
 	if j.pushErr != nil {

@@ -17,14 +17,11 @@ import (
 // the end: the image and its registration stand without it.
 func (j *job) push(ctx context.Context) error {
 	digest, err := j.pushImage(ctx)
-	switch {
-	case ctx.Err() != nil:
-		j.pushErr = ctx.Err()
-		j.warn("push interrupted")
-		return nil
-	case err != nil:
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	if err != nil {
 		j.pushErr = err
-		j.warn("push failed: %s", err)
 		return nil
 	}
 	j.result.Digest = digest

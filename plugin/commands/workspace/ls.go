@@ -58,7 +58,7 @@ func runList(ctx context.Context, dockerCLI command.Cli, options listOptions) er
 	format := newFormat(options.format, options.quiet)
 	var status map[string]availability.Status
 	var engineErr error
-	if needsEngine(format) {
+	if len(shown) > 0 && needsEngine(format) {
 		auth := func(ref string) (string, error) { return pipeline.EncodedAuth(dockerCLI, ref) }
 		status, engineErr = availability.Check(ctx, dockerCLI.Client(), auth, shown)
 		if ctx.Err() != nil {
