@@ -17,10 +17,10 @@ import (
 // the end: the image and its registration stand without it.
 func (j *job) push(ctx context.Context) error {
 	digest, err := j.pushImage(ctx)
-	if ctx.Err() != nil {
-		err = ctx.Err()
-	}
 	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
 		j.pushErr = err
 		return nil
 	}
