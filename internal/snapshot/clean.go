@@ -51,11 +51,11 @@ func (j *job) clean(ctx context.Context) error {
 	if clean == j.committed {
 		return nil
 	}
-	leaky := j.committed
-	j.committed = clean
-	if err := j.removeImage(ctx, leaky); err != nil {
+	j.replaced, j.committed = j.committed, clean
+	if err := j.removeImage(ctx, j.replaced); err != nil {
 		return err
 	}
+	j.replaced = ""
 	j.result.Dropped = append(shown(j.plan.env), shown(j.plan.labels)...)
 	return nil
 }

@@ -111,7 +111,8 @@ func (j *job) ensureRunning(ctx context.Context, paused bool) error {
 
 // removeImage removes an untagged image of ours and keeps its parents.
 func (j *job) removeImage(ctx context.Context, id string) error {
-	if _, err := j.API.ImageRemove(ctx, id, image.RemoveOptions{PruneChildren: false}); err != nil {
+	_, err := j.API.ImageRemove(ctx, id, image.RemoveOptions{PruneChildren: false})
+	if err != nil && !cerrdefs.IsNotFound(err) {
 		return fmt.Errorf("remove the temporary image %s: %w; remove it with `docker rmi %s`", id, err, id)
 	}
 	return nil

@@ -114,8 +114,9 @@ type job struct {
 	plan   *plan
 	result Result
 	step   Step
-	// committed is the id of an untagged image that must not outlive a failure.
-	committed string
+	// committed is the id of an untagged image that must not outlive a failure,
+	// replaced that of one which a cleaner image has taken the place of.
+	committed, replaced string
 	image     image.InspectResponse
 	auth      registry.AuthConfig
 	release   func()
@@ -201,13 +202,16 @@ func (j *job) skip(s Step) bool {
 	return j.req.DryRun
 }
 
-// discard removes the untagged image of a snapshot that failed, also after an
+// discard removes the untagged images of a snapshot that failed, also after an
 // interrupt.
 func (j *job) discard(ctx context.Context) error {
-	if j.committed == "" {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	return j.removeImage(ctx, j.committed)
+	var errs []error
+	for _, id := range []string{j.committed, j.replaced} {
+		if id != "" {
+			errs = append(errs, j.removeImage(ctx, id))
+		}
+	}
+	return errors.Join(errs...)
 }

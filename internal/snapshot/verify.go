@@ -46,7 +46,11 @@ func (j *job) verify(ctx context.Context) error {
 		return fmt.Errorf("the new image is not what was planned, so it was not named: %w", errors.Join(diff...))
 	}
 	ref := imageref.Familiar(j.plan.ref)
-	if err := j.API.ImageTag(ctx, j.committed, ref); err != nil {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	// From here on an interrupt could not tell whether the name was given.
+	if err := j.API.ImageTag(context.WithoutCancel(ctx), j.committed, ref); err != nil {
 		return fmt.Errorf("name the new image %q: %w", ref, err)
 	}
 	j.image, j.result.ImageID, j.committed = img, j.committed, ""
