@@ -117,10 +117,10 @@ type job struct {
 	// committed is the id of an untagged image that must not outlive a failure,
 	// replaced that of one which a cleaner image has taken the place of.
 	committed, replaced string
-	image     image.InspectResponse
-	auth      registry.AuthConfig
-	release   func()
-	pushErr   error
+	image               image.InspectResponse
+	auth                registry.AuthConfig
+	release             func()
+	pushErr             error
 }
 
 // PushError says that the image is there and registered, but not pushed.
