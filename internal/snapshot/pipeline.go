@@ -117,7 +117,6 @@ type job struct {
 	// committed is the id of an untagged image that must not outlive a failure,
 	// replaced that of one which a cleaner image has taken the place of.
 	committed, replaced string
-	image               image.InspectResponse
 	auth                registry.AuthConfig
 	release             func()
 	pushErr             error
@@ -139,6 +138,17 @@ func (e *PushError) Error() string {
 
 // Unwrap returns the engine's or the registry's error.
 func (e *PushError) Unwrap() error { return e.Err }
+
+// InterruptError says in which step a snapshot was interrupted. Nothing of it
+// is left, but for what the errors beside it say.
+type InterruptError struct{ Step Step }
+
+func (e *InterruptError) Error() string {
+	return fmt.Sprintf("interrupted in step %s: no image was made", e.Step)
+}
+
+// Unwrap returns context.Canceled.
+func (*InterruptError) Unwrap() error { return context.Canceled }
 
 // Run makes a snapshot. On an error the result tells how far it came: an image
 // that is named there exists. A *PushError means that all but the push was done.
@@ -174,6 +184,9 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 			err = s.run(ctx)
 		}
 		if err != nil {
+			if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+				err = &InterruptError{Step: s.step}
+			}
 			j.emit(FailedStep, err.Error())
 			return j.result, errors.Join(err, j.discard(ctx))
 		}

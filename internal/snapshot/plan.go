@@ -14,6 +14,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/registry"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
@@ -41,7 +42,11 @@ type plan struct {
 	parentGone bool
 	engine     engine.Info
 	ref        reference.NamedTagged
-	push       bool
+	// former is the image that an explicit name belonged to, "" if none.
+	former string
+	// now is the time that generated names are made from.
+	now  time.Time
+	push bool
 	// workspace is the registration the session was run from, nil if unknown.
 	workspace *workspace.Workspace
 	// base is the configuration the engine is told to start from: the
@@ -74,7 +79,7 @@ func (j *job) makePlan(ctx context.Context) error {
 	}
 	if !j.req.NoRegister && !j.req.DryRun {
 		if err := probe(j.Catalog.Dir()); err != nil {
-			return fmt.Errorf("the new workspace could not be saved: %w; make room there, or give --no-register", err)
+			return fmt.Errorf("the new workspace could not be saved: %w; see to that folder, or give --no-register", err)
 		}
 	}
 	if p.push {
@@ -152,56 +157,77 @@ func (j *job) planParent(ctx context.Context) error {
 
 func (j *job) planReference(ctx context.Context) error {
 	p, req := j.plan, j.req
-	exists := func(ref string) (bool, error) {
-		_, err := j.API.ImageInspect(ctx, ref)
-		if cerrdefs.IsNotFound(err) {
-			return false, nil
+	if req.Reference == "" {
+		if err := j.generateName(ctx); err != nil {
+			return err
 		}
-		return err == nil, err
+		j.info("image will be %s", j.result.Image)
+		return nil
 	}
-	var err error
-	name := req.Reference
-	if name == "" {
-		generate := imageref.Generator{Prefix: req.Prefix, Now: j.Now(), Taken: func(ref string) (bool, error) {
-			if req.Registry != "" {
-				qualified, err := imageref.Qualify(ref, req.Registry)
-				if err != nil {
-					return false, err
-				}
-				ref = qualified.String()
+	if err := j.setName(req.Reference); err != nil {
+		return err
+	}
+	former, err := j.imageID(ctx, j.result.Image)
+	if err != nil {
+		return err
+	}
+	if p.former = former; former != "" {
+		j.warn("%s names an image already; the name moves to the new one, the former stays as %s", j.result.Image, former)
+	}
+	return nil
+}
+
+// generateName makes the new image's name from the session's image and the
+// time of the plan, and passes over names that are taken.
+func (j *job) generateName(ctx context.Context) error {
+	if j.plan.now.IsZero() {
+		j.plan.now = j.Now()
+	}
+	generator := imageref.Generator{Prefix: j.req.Prefix, Now: j.plan.now, Taken: func(name string) (bool, error) {
+		if j.req.Registry != "" {
+			qualified, err := imageref.Qualify(name, j.req.Registry)
+			if err != nil {
+				return false, err
 			}
-			return exists(ref)
-		}}
-		if p.ref, err = generate.Generate(p.container.Config.Image); err != nil {
-			return fmt.Errorf("generate a name for the new image: %w", err)
+			name = qualified.String()
 		}
-		name = imageref.Familiar(p.ref)
+		id, err := j.imageID(ctx, name)
+		return id != "", err
+	}}
+	ref, err := generator.Generate(j.plan.container.Config.Image)
+	if err != nil {
+		return fmt.Errorf("generate a name for the new image: %w", err)
 	}
-	if req.Registry != "" {
-		qualified, err := imageref.Qualify(name, req.Registry)
+	return j.setName(imageref.Familiar(ref))
+}
+
+// setName qualifies a name with the wanted registry and checks it.
+func (j *job) setName(name string) error {
+	if j.req.Registry != "" {
+		qualified, err := imageref.Qualify(name, j.req.Registry)
 		if err != nil {
 			return &UsageError{Err: err}
 		}
 		name = qualified.String()
 	}
-	if p.ref, err = imageref.ParseTagged(name); err != nil {
+	ref, err := imageref.ParseTagged(name)
+	if err != nil {
 		return &UsageError{Err: err}
 	}
-	j.result.Image = imageref.Familiar(p.ref)
-	if req.Reference == "" {
-		j.info("image will be %s", j.result.Image)
-		return nil
-	}
-	if taken, err := exists(j.result.Image); err != nil {
-		return fmt.Errorf("look for image %q: %w", j.result.Image, err)
-	} else if taken {
-		old, err := j.API.ImageInspect(ctx, j.result.Image)
-		if err != nil {
-			return fmt.Errorf("look for image %q: %w", j.result.Image, err)
-		}
-		j.warn("%s names an image already; the name moves to the new one, the former stays as %s", j.result.Image, old.ID)
-	}
+	j.plan.ref, j.result.Image = ref, imageref.Familiar(ref)
 	return nil
+}
+
+// imageID returns the id that a name has on the engine, "" if it has none.
+func (j *job) imageID(ctx context.Context, name string) (string, error) {
+	img, err := j.API.ImageInspect(ctx, name)
+	if cerrdefs.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look for image %q: %w", name, err)
+	}
+	return img.ID, nil
 }
 
 // UsageError is a refusal of what the user typed.
@@ -234,6 +260,7 @@ func (j *job) planConfig() error {
 	if p.expected, err = j.req.Changes.Apply(p.base); err != nil {
 		return &UsageError{Err: err}
 	}
+	j.warnOfVariables()
 	if j.req.Changes.SetsCmd() && len(p.expected.Cmd) == 0 && len(p.expected.Entrypoint) == 0 {
 		// merge() in moby's daemon/commit.go
 		return &UsageError{Err: errors.New("CMD [] would clear nothing: without an ENTRYPOINT engines put the session's own command back")}
@@ -244,19 +271,54 @@ func (j *job) planConfig() error {
 	return nil
 }
 
+// warnOfVariables names the variables in changes whose run-time value is not
+// used: changes see the environment that the image will have.
+func (j *job) warnOfVariables() {
+	for _, name := range j.req.Changes.Variables() {
+		if _, ok := j.plan.env.added[name]; ok {
+			j.warn("a change refers to %s, which was given at run time and is empty there", name)
+		}
+		if _, ok := j.plan.env.changed[name]; ok {
+			j.warn("a change refers to %s, which was given at run time: it has the value of the session's image there", name)
+		}
+	}
+}
+
 func (j *job) planPush(ctx context.Context) error {
 	host := imageref.Host(j.plan.ref)
 	if why := imageref.PushProblem(j.plan.ref); why != "" {
 		return &UsageError{Err: errors.New(why)}
 	}
-	auth, err := j.Auth(host)
-	if err != nil {
-		return fmt.Errorf("ask the credential helper for registry %s: %w", host, err)
+	if err := j.askCredentials(ctx, host); err != nil {
+		return err
 	}
-	j.auth = auth
 	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
 	defer cancel()
-	return engine.CheckPush(ctx, j.API, j.plan.ref.String(), host, auth)
+	return engine.CheckPush(ctx, j.API, j.plan.ref.String(), host, j.auth)
+}
+
+// askCredentials asks for the user's credentials. Helpers know no context and
+// may wait for the user: an interrupt leaves one behind and goes on.
+func (j *job) askCredentials(ctx context.Context, host string) error {
+	type answer struct {
+		auth registry.AuthConfig
+		err  error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		auth, err := j.Auth(host)
+		done <- answer{auth, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case got := <-done:
+		if got.err != nil {
+			return fmt.Errorf("ask the credential helper for registry %s: %w", host, got.err)
+		}
+		j.auth = got.auth
+		return nil
+	}
 }
 
 // probe tells whether files can be written in dir, by writing one.

@@ -3,7 +3,9 @@ package snapshot
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/docker/docker/api/types/mount"
@@ -42,6 +44,9 @@ func (j *job) preflight(ctx context.Context) error {
 	}
 	if env := shown(p.env); len(env) > 0 {
 		j.info("environment given at run time is dropped: %s", strings.Join(env, ", "))
+	}
+	if env := slices.Sorted(maps.Keys(p.env.changed)); len(env) > 0 {
+		j.info("environment changed at run time gets the image's or the changes' value: %s", strings.Join(env, ", "))
 	}
 	if labels := shown(p.labels); len(labels) > 0 {
 		j.info("labels given at run time are dropped: %s", strings.Join(labels, ", "))

@@ -30,11 +30,20 @@ func (j *job) register(ctx context.Context) error {
 			data = edited
 		}
 	}
-	if _, err := j.Catalog.CreateRaw(ws.Name, data); err != nil {
-		return j.notRegistered(err)
+	for {
+		_, err := j.Catalog.CreateRaw(ws.Name, data)
+		if err == nil {
+			j.result.Workspace = ws.Name
+			return nil
+		}
+		// Another snapshot may have taken the name since it was found free.
+		if !errors.Is(err, workspace.ErrExists) {
+			return j.notRegistered(err)
+		}
+		if ws.Name, err = j.Catalog.UniqueName(imageref.WorkspaceName(j.plan.ref)); err != nil {
+			return j.notRegistered(err)
+		}
 	}
-	j.result.Workspace = ws.Name
-	return nil
 }
 
 func (j *job) notRegistered(err error) error {

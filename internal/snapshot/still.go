@@ -29,6 +29,7 @@ func (j *job) watchPause(ctx context.Context, pause bool) pauseWatch {
 		filters.Arg("container", j.plan.session.ID),
 		filters.Arg("event", string(events.ActionPause)),
 		filters.Arg("event", string(events.ActionUnPause)),
+		filters.Arg("event", string(events.ActionDie)),
 	)})
 	still := make(chan time.Duration, 1)
 	go func() {
@@ -40,6 +41,8 @@ func (j *job) watchPause(ctx context.Context, pause bool) pauseWatch {
 				switch {
 				case m.Action == events.ActionPause:
 					since = m.TimeNano
+				case m.Action == events.ActionDie:
+					return
 				case m.Action == events.ActionUnPause && since != 0:
 					still <- time.Duration(m.TimeNano - since)
 					return

@@ -15,14 +15,13 @@ import (
 	"github.com/docker/docker/client"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
-	"github.com/docker-kasm/docker-kasm/internal/imageref"
 )
 
 // verify reads the new image's configuration back and compares it with the
 // plan. Only an image that is what was promised gets its name.
 func (j *job) verify(ctx context.Context) error {
 	var raw bytes.Buffer
-	img, err := j.API.ImageInspect(ctx, j.committed, client.ImageInspectWithRawResponse(&raw))
+	_, err := j.API.ImageInspect(ctx, j.committed, client.ImageInspectWithRawResponse(&raw))
 	if err != nil {
 		return fmt.Errorf("read the new image %s back: %w", j.committed, err)
 	}
@@ -45,15 +44,43 @@ func (j *job) verify(ctx context.Context) error {
 	if len(diff) > 0 {
 		return fmt.Errorf("the new image is not what was planned, so it was not named: %w", errors.Join(diff...))
 	}
-	ref := imageref.Familiar(j.plan.ref)
+	return j.giveName(ctx)
+}
+
+// giveName tags the new image. Another snapshot may have taken the name since
+// the plan, so it is looked at again under a lock that all snapshots of this
+// user share.
+func (j *job) giveName(ctx context.Context) error {
+	release, err := j.lockFile(ctx, "names", "")
+	if err != nil {
+		return err
+	}
+	defer release()
+	if j.req.Reference == "" {
+		if err := j.generateName(ctx); err != nil {
+			return err
+		}
+	} else if id, err := j.imageID(ctx, j.result.Image); err != nil {
+		return err
+	} else if id != "" && id != j.plan.former {
+		j.warn("%s was given to another image meanwhile; the name moves to the new one, the other stays as %s", j.result.Image, id)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	// From here on an interrupt could not tell whether the name was given.
-	if err := j.API.ImageTag(context.WithoutCancel(ctx), j.committed, ref); err != nil {
-		return fmt.Errorf("name the new image %q: %w", ref, err)
+	ctx = context.WithoutCancel(ctx)
+	if err := j.API.ImageTag(ctx, j.committed, j.result.Image); err != nil {
+		return fmt.Errorf("name the new image %q: %w", j.result.Image, err)
 	}
-	j.image, j.result.ImageID, j.committed = img, j.committed, ""
+	id, err := j.imageID(ctx, j.result.Image)
+	if err != nil {
+		return err
+	}
+	if id != j.committed {
+		return fmt.Errorf("name the new image %q: the name belongs to %s instead of %s", j.result.Image, id, j.committed)
+	}
+	j.result.ImageID, j.committed = j.committed, ""
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/docker/cli/cli/streams"
@@ -90,7 +91,7 @@ func (v *lines) Event(e snapshot.Event) {
 }
 
 func (v *lines) line(step snapshot.Step, text string) {
-	fmt.Fprintf(v.out, "%-10s %s\n", step, display.Line(text))
+	fmt.Fprintf(v.out, "%-10s %s\n", step, display.Line(strings.ReplaceAll(text, "\n", "; ")))
 }
 
 func (v *lines) Close() { v.layers.Flush() }
