@@ -46,7 +46,7 @@ func applyOne(data []byte, edit Edit) ([]byte, error) {
 	if err := toml.Unmarshal(data, &syntax); err != nil {
 		return nil, syntaxError("the file", err)
 	}
-	doc, err := parse(data)
+	doc, err := parse("the file", data)
 	if err != nil {
 		return nil, err
 	}
@@ -59,9 +59,9 @@ func applyOne(data []byte, edit Edit) ([]byte, error) {
 		case !found:
 			return data, nil
 		case e.inline:
-			return nil, fmt.Errorf("it stands inside an inline table: change it with `docker kasm workspace edit`")
+			return doc.removeInline(e)
 		}
-		return splice(data, lineStart(data, e.start), lineEnd(data, e.end), ""), nil
+		return splice(data, max(lineStart(data, e.start), doc.begin), lineEnd(data, e.end), ""), nil
 	}
 	text, err := encodeValue(edit.Value)
 	if err != nil {
@@ -76,7 +76,7 @@ func applyOne(data []byte, edit Edit) ([]byte, error) {
 // spread tells whether a key's value is spread over a [table] or dotted keys.
 func (d *document) spread(key string) bool {
 	for _, t := range d.tables {
-		if strings.Join(t.path, ".") == key {
+		if t.key() == key {
 			return true
 		}
 	}
@@ -97,13 +97,13 @@ func (d *document) insert(key, text string) []byte {
 	}
 	parent, name, nested := cutLast(key, ".")
 	if !nested {
-		at := 0
+		at := d.begin
 		for _, e := range d.entries {
 			if e.table < 0 && !e.inline {
 				at = lineEnd(d.data, e.end)
 			}
 		}
-		if at == 0 && len(d.tables) == 0 {
+		if at == d.begin && len(d.tables) == 0 {
 			at = len(d.data)
 		}
 		return d.line(at, name+" = "+text, nl)
@@ -111,7 +111,7 @@ func (d *document) insert(key, text string) []byte {
 	if e, ok := d.find(parent); ok {
 		return d.insertInline(e, name+" = "+text)
 	}
-	if i := slices.IndexFunc(d.tables, func(t table) bool { return strings.Join(t.path, ".") == parent }); i >= 0 {
+	if i := slices.IndexFunc(d.tables, func(t table) bool { return t.key() == parent }); i >= 0 {
 		at := d.tables[i].end
 		for _, e := range d.entries {
 			if e.table == i && !e.inline {
@@ -130,7 +130,7 @@ func (d *document) insert(key, text string) []byte {
 		return d.line(dotted, key+" = "+text, nl)
 	}
 	block := "[" + parent + "]" + nl + name + " = " + text
-	if len(d.data) > 0 {
+	if len(d.data) > d.begin {
 		block = nl + block
 	}
 	return d.line(len(d.data), block, nl)
@@ -139,16 +139,44 @@ func (d *document) insert(key, text string) []byte {
 func (d *document) insertInline(e entry, pair string) []byte {
 	at, text := e.open, " "+pair+" "
 	for _, child := range d.entries {
-		if child.inline && child.start >= e.open && child.end <= e.end && len(child.path) > len(e.path) {
+		if child.holder >= 0 && d.entries[child.holder].start == e.start {
 			at, text = child.end, ", "+pair
 		}
 	}
 	return splice(d.data, at, at, text)
 }
 
+// removeInline takes a key out of an inline table, with the comma that parts it
+// from the next or the last one. Where lines part them there may be comments,
+// and whose those are cannot be told.
+func (d *document) removeInline(e entry) ([]byte, error) {
+	start, end := e.start, e.end
+	for _, sibling := range d.entries {
+		switch {
+		case sibling.holder != e.holder:
+		case sibling.end <= e.start:
+			start, end = sibling.end, e.end
+		case sibling.start >= e.end:
+			start, end = e.start, sibling.start
+		}
+		if end > e.end {
+			break
+		}
+	}
+	if start == e.start && end == e.end {
+		for d.data[end] == ' ' || d.data[end] == '\t' {
+			end++ // alone: what is left is { }, not {  }
+		}
+	}
+	if bytes.ContainsRune(d.data[start:e.start], '\n') || bytes.ContainsRune(d.data[e.end:end], '\n') {
+		return nil, fmt.Errorf("it stands inside an inline table of several lines: change it with `docker kasm workspace edit`")
+	}
+	return splice(d.data, start, end, ""), nil
+}
+
 // line puts text on a line of its own at an offset where a line begins.
 func (d *document) line(at int, text, nl string) []byte {
-	if at > 0 && d.data[at-1] != '\n' {
+	if at > d.begin && d.data[at-1] != '\n' {
 		text = nl + text
 	}
 	return splice(d.data, at, at, text+nl)
@@ -179,7 +207,14 @@ func checkEdit(before, after []byte, edit Edit) error {
 		}
 		value = one["v"]
 	}
-	want := set(was, strings.Split(edit.Key, "."), value)
+	path := strings.Split(edit.Key, ".")
+	want := set(was, path, value)
+	if value == nil && len(path) > 1 && is[path[0]] == nil {
+		// A table that only dotted keys made is gone with its last one.
+		if table, ok := want[path[0]].(map[string]any); ok && len(table) == 0 {
+			delete(want, path[0])
+		}
+	}
 	if !reflect.DeepEqual(want, is) {
 		return fmt.Errorf("the file cannot be changed safely: change it with `docker kasm workspace edit`")
 	}

@@ -2,9 +2,11 @@ package workspace
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 )
@@ -27,6 +29,14 @@ func ParseAssignment(s string) (Edit, error) {
 	e := Edit{Key: key}
 	switch k {
 	case kindString:
+		if !utf8.ValidString(value) {
+			return Edit{}, fmt.Errorf("%s is not UTF-8 text: write it in that encoding", key)
+		}
+		e.Value = value
+	case kindDuration:
+		if err := new(Duration).UnmarshalText([]byte(value)); err != nil {
+			return Edit{}, fmt.Errorf("%s: %w", key, err)
+		}
 		e.Value = value
 	case kindBool:
 		b, err := strconv.ParseBool(value)
@@ -36,7 +46,7 @@ func ParseAssignment(s string) (Edit, error) {
 		e.Value = b
 	case kindFloat:
 		f, err := strconv.ParseFloat(value, 64)
-		if err != nil {
+		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 			return bad("1.5")
 		}
 		e.Value = f
@@ -48,7 +58,7 @@ func ParseAssignment(s string) (Edit, error) {
 		e.Value = t
 	case kindStrings:
 		var one struct{ V []string }
-		if value != "" && toml.Unmarshal([]byte("V = "+value), &one) != nil {
+		if value != "" && !unmarshalOne(value, &one) {
 			return bad(`'["a", "b"]'`)
 		}
 		if len(one.V) > 0 {
@@ -56,7 +66,7 @@ func ParseAssignment(s string) (Edit, error) {
 		}
 	case kindMap:
 		var one struct{ V map[string]string }
-		if value != "" && toml.Unmarshal([]byte("V = "+value), &one) != nil {
+		if value != "" && !unmarshalOne(value, &one) {
 			return bad(`'{ A = "b" }'`)
 		}
 		if len(one.V) > 0 {
@@ -67,8 +77,17 @@ func ParseAssignment(s string) (Edit, error) {
 	return e, nil
 }
 
+// unmarshalOne reads a TOML value into the field V, and nothing beside it: what
+// follows on another line would be lost without a word.
+func unmarshalOne(value string, into any) bool {
+	var all map[string]any
+	text := []byte("V = " + value)
+	return toml.Unmarshal(text, &all) == nil && len(all) == 1 && toml.Unmarshal(text, into) == nil
+}
+
 // ParseUnset reads a KEY that is to be removed.
 func ParseUnset(key string) (Edit, error) {
+	key = strings.TrimSpace(key)
 	if _, err := keyKind(key); err != nil {
 		return Edit{}, err
 	}

@@ -82,6 +82,7 @@ func (c *Catalog) names() ([]string, error) {
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names) // the folder sorts a-2.toml before a.toml
 	return names, nil
 }
 
@@ -89,6 +90,11 @@ func (c *Catalog) names() ([]string, error) {
 // that name would block for ever.
 func readFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, broken := os.Lstat(path); broken == nil {
+			return nil, fmt.Errorf("%s is a link that leads nowhere: mend it, or remove it", path)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +151,7 @@ func (c *Catalog) notFound(name string) error {
 	names, _ := c.names()
 	best := 0.55
 	for _, n := range names {
-		if score := levenshtein.Match(name, n, nil); score > best {
+		if score := levenshtein.Match(name, n, nil); score > best && ValidName(n) == nil {
 			best, message = score, fmt.Sprintf("no workspace %q: did you mean %q?", name, n)
 		}
 	}

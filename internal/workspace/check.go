@@ -25,7 +25,7 @@ func (w *Workspace) check() []problem {
 	}
 	for key, list := range map[string][]string{
 		"categories": w.Categories, "run.volumes": w.Run.Volumes, "run.tmpfs": w.Run.Tmpfs,
-		"hooks.before_stop": w.Hooks.BeforeStop, "hooks.before_snapshot": w.Hooks.BeforeSnapshot,
+		"run.ports": w.Run.Ports, "hooks.before_stop": w.Hooks.BeforeStop, "hooks.before_snapshot": w.Hooks.BeforeSnapshot,
 	} {
 		for _, v := range list {
 			c.text(key, v)
@@ -79,7 +79,8 @@ func (c *checker) target(w *Workspace) {
 			c.add("image", "missing: a container workspace needs an image")
 		} else if _, err := reference.ParseAnyReference(w.Image); err != nil {
 			hint := ""
-			if lower := strings.ToLower(w.Image); lower != w.Image {
+			lower := strings.ToLower(w.Image)
+			if _, err := reference.ParseAnyReference(lower); err == nil {
 				hint = fmt.Sprintf(": repositories are lower-case, such as %q", lower)
 			}
 			c.add("image", "%q is no image reference%s", w.Image, hint)
@@ -96,7 +97,7 @@ func (c *checker) target(w *Workspace) {
 		c.add("image", "a %s workspace has no image", w.Type)
 	}
 	u, err := url.Parse(w.URL)
-	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) || u.User != nil {
+	if err != nil || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme) || u.User != nil {
 		c.add("url", "a %s workspace needs a url that begins with %s://, without a password in it", w.Type, strings.Join(schemes, ":// or "))
 	}
 }
@@ -114,12 +115,23 @@ func (c *checker) resources(r Resources) {
 }
 
 func (c *checker) run(r Run) {
-	if _, _, err := nat.ParsePortSpecs(r.Ports); err != nil {
-		c.add("run.ports", "%s", err)
+	for _, p := range r.Ports {
+		// Such ports are reported as text already, and the parser repeats them
+		// as they are.
+		if strings.ContainsFunc(p, unicode.IsControl) {
+			continue
+		}
+		if _, _, err := nat.ParsePortSpecs([]string{p}); err != nil {
+			c.add("run.ports", "%q is no port: %s", p, err)
+		}
 	}
 	for name, value := range r.Environment {
-		if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0) {
-			c.add("run.environment", "%q is no name of an environment variable", name)
+		key := join([]string{"run", "environment", name})
+		if name == "" || strings.Contains(name, "=") || strings.ContainsFunc(name, unicode.IsControl) {
+			c.add(key, "%q is no name of an environment variable", name)
+		}
+		if strings.ContainsRune(value, 0) {
+			c.add(key, "a value cannot have a NUL character in it")
 		}
 	}
 	for _, v := range r.Volumes {

@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -24,32 +25,62 @@ func (e *FileError) Error() string {
 }
 
 // Decode reads a workspace file. file is the name that errors give; each error
-// is a *FileError, and all that are found are joined: unknown keys, values of
-// the wrong kind, values out of range. A syntax error is the only one reported.
+// is a *FileError, and all that are found are joined in the order of the text:
+// unknown keys, values of the wrong kind, values out of range. A syntax error
+// is the only one reported. A byte order mark at the beginning is passed over.
 func Decode(name, file string, data []byte) (*Workspace, error) {
 	if err := ValidName(name); err != nil {
 		return nil, err
 	}
-	var anything map[string]any
-	if err := toml.Unmarshal(data, &anything); err != nil {
+	if len(data) > maxFile {
+		return nil, &FileError{file, 1, 1, fmt.Sprintf("the file is larger than the %d bytes a workspace may have", maxFile)}
+	}
+	var values map[string]any
+	if err := toml.Unmarshal(data, &values); err != nil {
 		return nil, syntaxError(file, err)
 	}
-	doc, err := parse(data)
+	doc, err := parse(file, data)
 	if err != nil {
-		return nil, &FileError{File: file, Line: 1, Column: 1, Message: err.Error()}
-	}
-	if err := doc.checkKeys(file); err != nil {
 		return nil, err
 	}
+	found := doc.checkKeys()
 	ws := &Workspace{Type: TypeContainer, Enabled: true, Pull: PullMissing}
-	if err := toml.Unmarshal(data, ws); err != nil {
-		return nil, syntaxError(file, err)
+	if len(found) == 0 {
+		if err := toml.Unmarshal(data, ws); err != nil {
+			return nil, syntaxError(file, err)
+		}
+		found = doc.places(ws.check())
+	} else if rest, err := toml.Marshal(without(values, found)); err == nil && toml.Unmarshal(rest, ws) == nil {
+		// The rest is checked too, so that one look at the file is enough.
+		found = append(found, doc.others(ws, found)...)
+	}
+	if len(found) > 0 {
+		return nil, doc.errors(file, found)
+	}
+	if ws.Snapshot != nil && *ws.Snapshot == (Snapshot{}) {
+		ws.Snapshot = nil // an empty [snapshot] says nothing
 	}
 	ws.Name, ws.Path, ws.Revision = name, file, revision(data)
-	if err := doc.report(file, ws.check()); err != nil {
-		return nil, err
-	}
 	return ws, nil
+}
+
+// without copies a tree of values and leaves out those that are wrong.
+func without(values map[string]any, wrong []finding) map[string]any {
+	for _, f := range wrong {
+		values = set(values, f.path, nil)
+	}
+	return values
+}
+
+// others lists the values out of range beside what was found already. Those
+// missing are left out: a misspelt key or a wrong value may be what is missed.
+func (d *document) others(ws *Workspace, found []finding) []finding {
+	if slices.ContainsFunc(found, func(f finding) bool { return join(f.path) == "type" }) {
+		ws.Type = "" // what the type asks for cannot be told
+	}
+	return slices.DeleteFunc(d.places(ws.check()), func(f finding) bool {
+		return !f.placed || slices.ContainsFunc(found, func(g finding) bool { return g.offset == f.offset })
+	})
 }
 
 func revision(data []byte) string {
@@ -65,56 +96,80 @@ func syntaxError(file string, err error) error {
 	return &FileError{File: file, Line: 1, Column: 1, Message: err.Error()}
 }
 
-// checkKeys refuses keys that are unknown and values of the wrong kind.
-func (d *document) checkKeys(file string) error {
-	known := schema()
+// finding is something wrong with a key; placed is set where the file has it.
+type finding struct {
+	path    []string
+	offset  int
+	placed  bool
+	message string
+}
+
+// errors joins findings in the order of the text.
+func (d *document) errors(file string, found []finding) error {
+	slices.SortStableFunc(found, func(a, b finding) int { return cmp.Compare(a.offset, b.offset) })
 	var errs []error
-	at := func(offset int, format string, args ...any) {
-		line, column := d.position(offset)
-		errs = append(errs, &FileError{file, line, column, fmt.Sprintf(format, args...)})
-	}
-	unknown := func(offset int, key string) {
-		message := fmt.Sprintf("unknown key %q", key)
-		if near := nearest(key, slices.Sorted(maps.Keys(known))); near != "" {
-			message += fmt.Sprintf(": did you mean %q?", near)
-		}
-		at(offset, "%s", message)
-	}
-	for _, t := range d.tables {
-		key := strings.Join(t.path, ".")
-		switch k := known[key]; {
-		case k == "":
-			unknown(t.start, key)
-		case t.array, k != kindTable && k != kindMap:
-			at(t.start, "%s must be %s", key, k)
-		}
-	}
-	for _, e := range d.entries {
-		parent := strings.Join(e.path[:len(e.path)-1], ".")
-		switch k := known[e.key()]; {
-		case known[parent] == kindMap && !strings.HasPrefix(strings.TrimSpace(string(d.data[e.valueStart:e.end])), `"`) &&
-			!strings.HasPrefix(string(d.data[e.valueStart:e.end]), "'"):
-			at(e.valueStart, "%s must be %s", e.key(), kindString)
-		case known[parent] == kindMap:
-		case k == "":
-			if d.underUnknown(e, known) {
-				continue
-			}
-			unknown(e.start, e.key())
-		case !e.kindOK:
-			at(e.valueStart, "%s must be %s", e.key(), k)
-		}
+	for _, f := range found {
+		line, column := d.position(f.offset)
+		errs = append(errs, &FileError{file, line, column, f.message})
 	}
 	return errors.Join(errs...)
 }
 
-// underUnknown tells whether a table above the key was reported already.
-func (d *document) underUnknown(e entry, known map[string]kind) bool {
-	for i := 1; i < len(e.path); i++ {
-		parent := strings.Join(e.path[:i], ".")
-		if known[parent] == "" {
-			_, isEntry := d.find(parent)
-			return isEntry || slices.ContainsFunc(d.tables, func(t table) bool { return strings.Join(t.path, ".") == parent })
+// checkKeys refuses keys that are unknown and values of the wrong kind.
+func (d *document) checkKeys() []finding {
+	known := schema()
+	var found []finding
+	at := func(path []string, offset int, format string, args ...any) {
+		found = append(found, finding{path, offset, true, fmt.Sprintf(format, args...)})
+	}
+	unknown := func(path []string, offset int) {
+		message := fmt.Sprintf("unknown key %q", join(path))
+		if near := nearest(join(path), slices.Sorted(maps.Keys(known))); near != "" {
+			message += fmt.Sprintf(": did you mean %q?", near)
+		}
+		at(path, offset, "%s", message)
+	}
+	for i, t := range d.tables {
+		switch k := known[t.key()]; {
+		case k == "":
+			if !d.reported(t.path, i, known) {
+				unknown(t.path, t.start)
+			}
+		case t.array, k != kindTable && k != kindMap:
+			at(t.path, t.start, "%s must be %s", t.key(), k)
+		}
+	}
+	for _, e := range d.entries {
+		switch k := known[e.key()]; {
+		case known[join(e.path[:len(e.path)-1])] == kindMap:
+			if !e.isText {
+				at(e.path, e.valueStart, "%s must be %s", e.key(), kindString)
+			}
+		case k == "":
+			if !d.reported(e.path, len(d.tables), known) {
+				unknown(e.path, e.start)
+			}
+		case !e.kindOK:
+			at(e.path, e.valueStart, "%s must be %s", e.key(), k)
+		case k == kindDuration:
+			if err := new(Duration).UnmarshalText([]byte(e.text)); err != nil {
+				at(e.path, e.valueStart, "%s: %s", e.key(), err)
+			}
+		}
+	}
+	return found
+}
+
+// reported tells whether something that holds the key was refused already: an
+// entry, or one of the first tables.
+func (d *document) reported(path []string, tables int, known map[string]kind) bool {
+	for i := 1; i < len(path); i++ {
+		parent := join(path[:i])
+		if k := known[parent]; k == kindTable || k == kindMap {
+			continue
+		}
+		if _, ok := d.find(parent); ok || slices.ContainsFunc(d.tables[:tables], func(t table) bool { return t.key() == parent }) {
+			return true
 		}
 	}
 	return false
@@ -123,18 +178,32 @@ func (d *document) underUnknown(e entry, known map[string]kind) bool {
 // problem is a value out of range, by the key that holds it.
 type problem struct{ key, message string }
 
-// report gives problems their places; one about a missing key stands at the
+// places finds where problems are; one about a missing key stands at the
 // file's beginning.
-func (d *document) report(file string, problems []problem) error {
-	var errs []error
+func (d *document) places(problems []problem) []finding {
+	var found []finding
 	for _, p := range problems {
-		line, column := 1, 1
-		if e, ok := d.find(p.key); ok {
-			line, column = d.position(e.valueStart)
-		} else if i := slices.IndexFunc(d.tables, func(t table) bool { return strings.Join(t.path, ".") == p.key }); i >= 0 {
-			line, column = d.position(d.tables[i].start)
-		}
-		errs = append(errs, &FileError{file, line, column, fmt.Sprintf("%s: %s", p.key, p.message)})
+		offset, placed := d.place(p.key)
+		found = append(found, finding{offset: offset, placed: placed, message: fmt.Sprintf("%s: %s", p.key, p.message)})
 	}
-	return errors.Join(errs...)
+	return found
+}
+
+// place is the offset of a key's value, or of the table or first dotted key
+// that it is spread over.
+func (d *document) place(key string) (int, bool) {
+	if e, ok := d.find(key); ok {
+		return e.valueStart, true
+	}
+	for _, t := range d.tables {
+		if t.key() == key {
+			return t.start, true
+		}
+	}
+	for _, e := range d.entries {
+		if strings.HasPrefix(e.key(), key+".") {
+			return e.start, true
+		}
+	}
+	return d.begin, false
 }

@@ -1,16 +1,25 @@
 package workspace
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
+// bom is the byte order mark that some Windows editors begin files with. It is
+// no part of the text, and stays in the file.
+var bom = []byte("\xef\xbb\xbf")
+
 // document is a TOML text with the places of everything in it.
 type document struct {
-	data    []byte
+	data []byte
+	// begin is the offset of the text, behind a byte order mark.
+	begin   int
 	entries []entry
 	tables  []table
 }
@@ -23,15 +32,32 @@ type entry struct {
 	table int
 	// start and end enclose key and value, value begins at valueStart.
 	start, valueStart, end int
-	// inline is set for keys inside an inline table.
+	// inline is set for keys inside an inline table, and holder indexes the
+	// entry whose value that table is.
 	inline bool
+	holder int
 	// open is the offset after the brace where the value is an inline table.
 	open int
 	// kindOK tells whether the value is of the kind its key wants.
 	kindOK bool
+	// text is the value where it is a string, as isText tells.
+	text   string
+	isText bool
 }
 
-func (e entry) key() string { return strings.Join(e.path, ".") }
+func (e entry) key() string { return join(e.path) }
+
+// join writes a key as TOML does: "a.b" in quotes is one key, a.b without is
+// one inside another.
+func join(path []string) string {
+	parts := slices.Clone(path)
+	for i, p := range parts {
+		if !bareKey.MatchString(p) {
+			parts[i] = strconv.Quote(p)
+		}
+	}
+	return strings.Join(parts, ".")
+}
 
 // table is a [header]; end is the offset after its line's last byte.
 type table struct {
@@ -40,10 +66,17 @@ type table struct {
 	array      bool
 }
 
+func (t table) key() string { return join(t.path) }
+
 // parse reads the places of all keys. It is only asked of text that has been
-// decoded, so the parser's own errors are not shown to users.
-func parse(data []byte) (*document, error) {
+// decoded, so its errors are rare: what only one of the two parsers refuses.
+func parse(file string, data []byte) (*document, error) {
 	doc := &document{data: data}
+	if bytes.HasPrefix(data, bom) {
+		// Spaces in its place keep every offset as it is.
+		doc.begin = len(bom)
+		data = slices.Concat([]byte("   "), data[len(bom):])
+	}
 	known := schema()
 	parser := &unstable.Parser{KeepComments: true}
 	parser.Reset(data)
@@ -66,23 +99,24 @@ func parse(data []byte) (*document, error) {
 			doc.tables = append(doc.tables, t)
 			current, prefix = len(doc.tables)-1, t.path
 		case unstable.KeyValue:
-			doc.add(known, n, prefix, current, false)
+			doc.add(known, n, prefix, current, -1)
 		default: // comments
 		}
 	}
 	if err := parser.Error(); err != nil {
 		var perr *unstable.ParserError
 		if errors.As(err, &perr) {
-			return nil, fmt.Errorf("read TOML: %s", perr.Message)
+			line, column := doc.position(int(parser.Range(perr.Highlight).Offset))
+			return nil, &FileError{file, line, column, perr.Message}
 		}
-		return nil, fmt.Errorf("read TOML: %w", err)
+		return nil, &FileError{file, 1, 1, fmt.Sprintf("read TOML: %s", err)}
 	}
 	return doc, nil
 }
 
-func (d *document) add(known map[string]kind, n *unstable.Node, prefix []string, table int, inline bool) {
+func (d *document) add(known map[string]kind, n *unstable.Node, prefix []string, table, holder int) {
 	e := entry{
-		path: append([]string{}, prefix...), table: table, inline: inline,
+		path: append([]string{}, prefix...), table: table, inline: holder >= 0, holder: holder,
 		start: int(n.Raw.Offset), end: int(n.Raw.Offset + n.Raw.Length),
 	}
 	for it := n.Key(); it.Next(); {
@@ -95,14 +129,18 @@ func (d *document) add(known map[string]kind, n *unstable.Node, prefix []string,
 	}
 	value := n.Value()
 	e.kindOK = fits(known[e.key()], value)
+	if value.Kind == unstable.String {
+		e.text, e.isText = string(value.Data), true
+	}
 	if value.Kind == unstable.InlineTable {
 		e.open = int(value.Raw.Offset) + 1
 	}
 	d.entries = append(d.entries, e)
+	self := len(d.entries) - 1
 	if value.Kind == unstable.InlineTable {
 		for it := value.Children(); it.Next(); {
 			if child := it.Node(); child.Kind == unstable.KeyValue {
-				d.add(known, child, e.path, table, true)
+				d.add(known, child, e.path, table, self)
 			}
 		}
 	}
@@ -121,8 +159,8 @@ func (d *document) find(key string) (entry, bool) {
 // position returns line and column of an offset, both from 1; columns count
 // bytes, as editors' goto does for plain text.
 func (d *document) position(offset int) (line, column int) {
-	before := string(d.data[:offset])
-	return strings.Count(before, "\n") + 1, offset - strings.LastIndex(before, "\n")
+	before := string(d.data[d.begin:max(offset, d.begin)])
+	return strings.Count(before, "\n") + 1, len(before) - strings.LastIndex(before, "\n")
 }
 
 // lineEnd is the offset after the newline that ends the line of offset.

@@ -96,6 +96,9 @@ func encodeValue(value any) (string, error) {
 		}
 		return "{ " + strings.Join(pairs, ", ") + " }", nil
 	}
+	if list, ok := value.([]string); ok && len(list) == 0 {
+		return "[]", nil
+	}
 	var out bytes.Buffer
 	if err := toml.NewEncoder(&out).Encode(map[string]any{"v": value}); err != nil {
 		return "", err

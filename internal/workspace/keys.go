@@ -22,6 +22,8 @@ const (
 	kindMap     kind = "a table of strings"
 	kindTime    kind = "a date and time"
 	kindTable   kind = "a table"
+	// kindDuration is a string that a Duration can be read from.
+	kindDuration kind = "a duration such as \"8h\""
 )
 
 // schema maps every key, dotted, to what its value must be. It follows from
@@ -46,7 +48,9 @@ func addKeys(keys map[string]kind, prefix string, t reflect.Type) {
 		switch {
 		case ft == reflect.TypeFor[time.Time]():
 			keys[prefix+tag] = kindTime
-		case ft == reflect.TypeFor[Duration](), ft.Kind() == reflect.String:
+		case ft == reflect.TypeFor[Duration]():
+			keys[prefix+tag] = kindDuration
+		case ft.Kind() == reflect.String:
 			keys[prefix+tag] = kindString
 		case ft.Kind() == reflect.Bool:
 			keys[prefix+tag] = kindBool
@@ -97,7 +101,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 // fits tells whether a TOML value can be of kind k.
 func fits(k kind, n *unstable.Node) bool {
 	switch k {
-	case kindString:
+	case kindString, kindDuration:
 		return n.Kind == unstable.String
 	case kindBool:
 		return n.Kind == unstable.Bool
