@@ -95,7 +95,7 @@ func (d *document) insert(key, text string) []byte {
 	if bytes.Contains(d.data, []byte("\r\n")) {
 		nl = "\r\n"
 	}
-	parent, name, nested := cutLast(key, ".")
+	parent, name, nested := cutLast(key)
 	if !nested {
 		at := d.begin
 		for _, e := range d.entries {

@@ -31,6 +31,10 @@ func TestABadFileHidesNoGoodOne(t *testing.T) {
 	put(t, c, "Bad Name", `image = "x"`)
 	put(t, c, "large", `image = "x" #`+strings.Repeat("x", maxFile))
 	put(t, c, ".hidden", "no toml")
+	put(t, c, "a-2", `image = "x"`)
+	if err := os.Symlink("nowhere", c.path("broken")); err != nil {
+		t.Fatal(err)
+	}
 	if err := syscall.Mkfifo(c.path("pipe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -38,10 +42,10 @@ func TestABadFileHidesNoGoodOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	list, err := c.List()
-	if len(list) != 2 || list[0].Name != "a" || list[1].Name != "b" {
+	if len(list) != 3 || list[0].Name != "a" || list[1].Name != "a-2" || list[2].Name != "b" {
 		t.Errorf("got %v", list)
 	}
-	for _, want := range []string{"bad.toml:2:1: unknown key", `invalid workspace name "Bad Name"`, "large.toml is larger", "pipe.toml is not a regular file"} {
+	for _, want := range []string{"bad.toml:2:1: unknown key", `invalid workspace name "Bad Name"`, "large.toml is larger", "pipe.toml is not a regular file", "broken.toml is a link that leads nowhere"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in: %v", want, err)
 		}
@@ -73,6 +77,10 @@ func TestErrorsOfTheCatalog(t *testing.T) {
 	if _, err := c.Get("firefx"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), `did you mean "firefox"?`) {
 		t.Errorf("got %v", err)
 	}
+	put(t, c, "Word", `image = "a"`)
+	if _, err := c.Get("word"); !errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "did you mean") {
+		t.Errorf("a name that cannot be used is proposed: %v", err)
+	}
 	if _, err := c.Get("../firefox"); err == nil || errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
@@ -98,8 +106,55 @@ func TestErrorsOfTheCatalog(t *testing.T) {
 	if _, err := c.Update("firefox", "", []Edit{{"pull", "often"}}); err == nil {
 		t.Error("a bad value was written")
 	}
-	if ws, err := c.Get("firefox"); err != nil || ws.Image != "b" {
-		t.Errorf("got %+v, %v", ws, err)
+	if _, err := c.Replace("firefox", "", []byte("image = \"c\" #"+strings.Repeat("x", maxFile))); err == nil {
+		t.Error("a file was written that is too large to be read again")
+	}
+	ws, err := c.Get("firefox")
+	if err != nil || ws.Image != "b" {
+		t.Fatalf("got %+v, %v", ws, err)
+	}
+	if err := c.Remove("firefox", ws.Revision); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Get("firefox"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnEditThatChangesNothingWritesNothing(t *testing.T) {
+	c := Open(t.TempDir())
+	put(t, c, "w", "image = \"x\"\n")
+	before, err := os.Stat(c.path("w"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Update("w", "", []Edit{{"icon", nil}, {"image", "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(c.path("w")); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the file was replaced, %v", err)
+	}
+}
+
+func TestOneOfManyCreatesWins(t *testing.T) {
+	c := Open(filepath.Join(t.TempDir(), "new"))
+	var wg sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		wg.Go(func() { errs[i] = c.Create(&Workspace{Name: "w", Image: "x", Enabled: true}) })
+	}
+	wg.Wait()
+	made := 0
+	for _, err := range errs {
+		switch {
+		case err == nil:
+			made++
+		case !errors.Is(err, ErrExists):
+			t.Error(err)
+		}
+	}
+	if made != 1 {
+		t.Errorf("%d were made", made)
 	}
 }
 
@@ -202,8 +257,8 @@ func TestAFailedWriteLeavesTheFileAsItWas(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), dir) {
 				t.Errorf("got %v", err)
 			}
-			if ws, err := c.Get("w"); err != nil || ws.Image != "x" || ws.Description != "" {
-				t.Errorf("the file became %+v, %v", ws, err)
+			if data, err := os.ReadFile(c.path("w")); err != nil || string(data) != "image = 'x'\n" {
+				t.Errorf("the file became %q, %v", data, err)
 			}
 			files, err := os.ReadDir(dir)
 			if err != nil {

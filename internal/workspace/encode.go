@@ -23,7 +23,7 @@ func Encode(w *Workspace) ([]byte, error) {
 			return
 		}
 		name := key
-		if table, last, ok := cutLast(key, "."); ok {
+		if table, last, ok := cutLast(key); ok {
 			if table != section {
 				fmt.Fprintf(&out, "\n[%s]\n", table)
 				section = table

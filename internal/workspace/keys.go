@@ -80,7 +80,7 @@ func nearest(key string, known []string) string {
 	for _, k := range known {
 		s := levenshtein.Match(key, k, nil)
 		// A key in the wrong table is as likely as a misspelt one.
-		if _, last, ok := cutLast(k, "."); ok && last == key {
+		if _, last, ok := cutLast(k); ok && last == key {
 			s = 1
 		}
 		if s > score {
@@ -90,12 +90,12 @@ func nearest(key string, known []string) string {
 	return best
 }
 
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
+func cutLast(s string) (before, after string, found bool) {
+	i := strings.LastIndex(s, ".")
 	if i < 0 {
 		return "", s, false
 	}
-	return s[:i], s[i+len(sep):], true
+	return s[:i], s[i+1:], true
 }
 
 // fits tells whether a TOML value can be of kind k.
