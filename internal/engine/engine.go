@@ -4,9 +4,14 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"syscall"
 
 	"github.com/docker/docker/api/types/system"
+	"github.com/docker/docker/client"
 )
 
 // Store is the kind of image store an engine keeps its images in.
@@ -48,4 +53,12 @@ func Inspect(ctx context.Context, api InfoClient) (Info, error) {
 		}
 	}
 	return Info{ID: info.ID, Version: info.ServerVersion, Store: store}, nil
+}
+
+// ConnectionLost tells whether an error means that the engine did not answer: it is
+// down, or the connection to it was lost.
+func ConnectionLost(err error) bool {
+	var netErr *net.OpError
+	return client.IsErrConnectionFailed(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.As(err, &netErr) || errors.Is(err, syscall.ECONNRESET)
 }

@@ -71,4 +71,15 @@ func LoadedImage(msg jsonmessage.JSONMessage) string {
 	return ""
 }
 
+// ImportedImage returns the image id that a message of an import stream
+// reports, or "" when it reports none.
+func ImportedImage(msg jsonmessage.JSONMessage) string {
+	if importedLine.MatchString(msg.Status) {
+		return msg.Status
+	}
+	return ""
+}
+
+var importedLine = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
 var loadedLine = regexp.MustCompile(`^Loaded image ID: (sha256:[0-9a-f]{64})\s*$`)

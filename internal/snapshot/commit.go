@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,13 +11,52 @@ import (
 	"github.com/docker/docker/api/types/image"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
 // commit has the engine write the session's files as an untagged image. The
 // engine pauses a running session meanwhile and resumes it itself, so that it
 // goes on even if this process is killed.
 func (j *job) commit(ctx context.Context) error {
-	p := j.plan
+	if !j.plan.exported {
+		err := j.commitSession(ctx)
+		switch {
+		case err == nil:
+			return j.shape(ctx)
+		case ctx.Err() != nil, j.unanswered, j.plan.layers <= maxLayers:
+			return err
+		case !j.req.Flatten:
+			return fmt.Errorf("%w; it would have %d layers: make one of them with --flatten", err, j.plan.layers)
+		}
+		j.plan.exported = true
+	}
+	if j.plan.session.State == session.Running {
+		j.warn("the engine takes no further layer, so the files were read without holding the session still: pause it first where that matters")
+	}
+	if err := j.flatten(ctx); err != nil || len(j.plan.mounts) == 0 {
+		return err
+	}
+	if err := j.addMounts(ctx); err != nil {
+		return err
+	}
+	return j.flatten(ctx)
+}
+
+// shape gives the committed image the layers that were asked for.
+func (j *job) shape(ctx context.Context) error {
+	if err := j.readCommitted(ctx); err != nil {
+		return err
+	}
+	if err := j.addMounts(ctx); err != nil {
+		return err
+	}
+	if j.req.Flatten {
+		return j.flatten(ctx)
+	}
+	return nil
+}
+
+func (j *job) commitSession(ctx context.Context) error {
 	pause, err := j.willPause(ctx)
 	if err != nil {
 		return err
@@ -24,10 +64,13 @@ func (j *job) commit(ctx context.Context) error {
 	watch := j.watchPause(ctx, pause)
 	defer watch.stop()
 
-	id, err := j.requestCommit(ctx, container.CommitOptions{
-		Comment: j.req.Message, Author: j.req.Author, Changes: j.req.Changes.Lines(), Pause: !j.req.NoPause, Config: &p.base,
+	id, err := j.requestCommit(ctx, j.plan.session.ID, container.CommitOptions{
+		Comment: j.req.Message, Author: j.req.Author, Changes: j.req.Changes.Lines(), Pause: !j.req.NoPause, Config: &j.plan.base,
 	})
-	j.committed = id
+	j.replace(id)
+	if j.unanswered {
+		return err
+	}
 	if stillErr := j.ensureRunning(ctx, pause); stillErr != nil {
 		return stillErr
 	}
@@ -54,7 +97,7 @@ func (j *job) willPause(ctx context.Context) (bool, error) {
 // requestCommit returns the new image's id. Engines with a graphdriver finish
 // a commit whose client went away: after an interrupt their answer is awaited,
 // so that the image can be found and removed.
-func (j *job) requestCommit(ctx context.Context, options container.CommitOptions) (string, error) {
+func (j *job) requestCommit(ctx context.Context, of string, options container.CommitOptions) (string, error) {
 	type answer struct {
 		id  string
 		err error
@@ -63,9 +106,13 @@ func (j *job) requestCommit(ctx context.Context, options container.CommitOptions
 	if j.plan.engine.Store == engine.Graphdriver {
 		callCtx = context.WithoutCancel(ctx)
 	}
+	if j.guard != nil {
+		j.guard.Committing(j.plan.engine.Store == engine.Graphdriver)
+		defer j.guard.Committing(false)
+	}
 	done := make(chan answer, 1)
 	go func() {
-		res, err := j.API.ContainerCommit(callCtx, j.plan.session.ID, options)
+		res, err := j.API.ContainerCommit(callCtx, of, options)
 		done <- answer{res.ID, err}
 	}()
 	var got answer
@@ -79,6 +126,7 @@ func (j *job) requestCommit(ctx context.Context, options container.CommitOptions
 		return got.id, ctx.Err()
 	}
 	if got.err != nil {
+		j.unanswered = engine.ConnectionLost(got.err) && j.plan.engine.Store == engine.Graphdriver
 		return got.id, fmt.Errorf("commit session %q: %w", j.plan.session.Name, got.err)
 	}
 	return got.id, nil
@@ -90,7 +138,7 @@ func (j *job) ensureRunning(ctx context.Context, paused bool) error {
 	if !paused {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 	defer cancel()
 	name := j.plan.session.Name
 	c, err := j.API.ContainerInspect(ctx, j.plan.session.ID)
@@ -109,6 +157,32 @@ func (j *job) ensureRunning(ctx context.Context, paused bool) error {
 	return nil
 }
 
+// replace makes id the image the next step works on; "" changes nothing. The
+// former ones go with dropFormer.
+func (j *job) replace(id string) {
+	if id == "" || id == j.image {
+		return
+	}
+	if j.image != "" {
+		j.former = append(j.former, j.image)
+	}
+	j.image = id
+}
+
+// dropFormer removes the images that another has taken the place of, the newest
+// first, as an older one can be its parent.
+func (j *job) dropFormer(ctx context.Context) error {
+	var errs []error
+	for len(j.former) > 0 {
+		last := len(j.former) - 1
+		if j.former[last] != j.image {
+			errs = append(errs, j.removeImage(ctx, j.former[last]))
+		}
+		j.former = j.former[:last]
+	}
+	return errors.Join(errs...)
+}
+
 // removeImage removes an untagged image of ours and keeps its parents.
 func (j *job) removeImage(ctx context.Context, id string) error {
 	_, err := j.API.ImageRemove(ctx, id, image.RemoveOptions{PruneChildren: false})
@@ -117,3 +191,6 @@ func (j *job) removeImage(ctx context.Context, id string) error {
 	}
 	return nil
 }
+
+// tidyTimeout bounds what is done after an error or an interrupt.
+const tidyTimeout = time.Minute

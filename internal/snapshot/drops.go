@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,36 +11,61 @@ import (
 
 // drops are the names given at run time, with the values they had then. Those
 // in added are unknown to the parent image; those in changed have a value of
-// their own there, which comes back.
+// their own there, which comes back; those in kept are the user's wish to keep.
 type drops struct {
-	added, changed map[string]string
+	added, changed, kept map[string]string
 }
 
 // compare tells what a container was given on top of its image. Names that a
 // change sets are the user's will and no drops, except that their former value
-// must go as well where it differs.
-func compare(of, parent map[string]string, set []string) drops {
-	d := drops{added: map[string]string{}, changed: map[string]string{}}
+// must go as well where it differs. keep lists names to keep, "*" for all.
+func compare(of, parent map[string]string, set, keep []string) (drops, error) {
+	d := drops{added: map[string]string{}, changed: map[string]string{}, kept: map[string]string{}}
 	for name, value := range of {
 		was, known := parent[name]
 		switch {
 		case known && was == value:
+		case kept(name, keep):
+			d.kept[name] = value
 		case known || slices.Contains(set, name):
 			d.changed[name] = value
 		default:
 			d.added[name] = value
 		}
 	}
-	return d
+	for _, name := range keep {
+		if _, ok := d.kept[name]; !ok && name != keepAll {
+			return d, fmt.Errorf("cannot keep %q: the session was not given it at run time", name)
+		}
+	}
+	return d, nil
+}
+
+// keepAll stands for every name. The labels that make a container a session
+// are not meant by it, and cannot be kept by name either.
+const keepAll = "*"
+
+func kept(name string, keep []string) bool {
+	return !session.IsSessionLabel(name) && (slices.Contains(keep, keepAll) || slices.Contains(keep, name))
 }
 
 // names lists what is dropped, sorted.
 func (d drops) names() []string { return slices.Sorted(maps.Keys(d.added)) }
 
-// environment is what the engine starts from: the parent's, and every added
-// name with an empty value, because the engine adds names it misses back.
+// environment is what the engine starts from: the parent's with what is kept,
+// and every added name with an empty value, because the engine adds names it
+// misses back.
 func (d drops) environment(parent []string) []string {
-	env := slices.Clone(parent)
+	var env []string
+	for _, kv := range parent {
+		name, _, _ := strings.Cut(kv, "=")
+		if _, ok := d.kept[name]; !ok {
+			env = append(env, kv)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.kept)) {
+		env = append(env, name+"="+d.kept[name])
+	}
 	for _, name := range d.names() {
 		env = append(env, name+"=")
 	}
@@ -47,11 +73,22 @@ func (d drops) environment(parent []string) []string {
 }
 
 func (d drops) labels(parent map[string]string) map[string]string {
-	out := make(map[string]string, len(parent)+len(d.added))
+	out := make(map[string]string, len(parent)+len(d.kept)+len(d.added))
 	maps.Copy(out, parent)
+	maps.Copy(out, d.kept)
 	for name := range d.added {
 		out[name] = ""
 	}
+	return out
+}
+
+// labelsWithoutBlank is withoutBlank for labels.
+func (d drops) labelsWithoutBlank(labels map[string]string) map[string]string {
+	out := maps.Clone(labels)
+	maps.DeleteFunc(out, func(name, value string) bool {
+		_, added := d.added[name]
+		return added && value == ""
+	})
 	return out
 }
 

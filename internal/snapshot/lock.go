@@ -2,28 +2,111 @@ package snapshot
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/moby/sys/atomicwriter"
+
+	"github.com/docker-kasm/docker-kasm/internal/lock"
 )
 
-// lock lets one snapshot of a container happen at a time: two concurrent
-// commits would resume each other's session while its files are copied.
-func (j *job) lock(ctx context.Context) error {
-	release, err := j.lockFile(ctx, j.plan.session.ID, fmt.Sprintf("another snapshot of %s is under way: waiting for it", j.plan.session.Name))
-	if err != nil {
-		return err
+// lock lets one snapshot of a container happen at a time on an engine: two
+// concurrent commits would resume each other's session while its files are
+// copied.
+func (j *job) lock(ctx context.Context) (context.Context, error) {
+	name := j.plan.session.Name
+	held, taken, err := j.take(ctx, j.plan.session.ID, j.req.NoWait, func(owner string) {
+		j.info("another snapshot of %s is under way%s: waiting for it", name, owner)
+	})
+	var busy *lock.BusyError
+	if errors.As(err, &busy) {
+		return ctx, fmt.Errorf("another snapshot of session %q is under way, %w: wait for it, or leave --no-wait out", name, err)
 	}
-	j.release = release
-	return nil
+	if err != nil {
+		return ctx, err
+	}
+	j.held, j.release = taken.Holder(), taken.release
+	if j.Guard != nil {
+		j.guard = j.Guard(j.held)
+	}
+	return held, nil
 }
 
-// lockFile takes a lock that all processes of this user share, and returns how
-// to release it. waiting is reported when it is held by another.
-func (j *job) lockFile(ctx context.Context, name, waiting string) (release func(), err error) {
+// taken is a lock that is held in both ways.
+type taken struct {
+	*lock.Lock
+	release func() error
+}
+
+// take takes the lock of a key: first a file that this user's processes on this
+// machine share, then the engine's. The file tells at once, and not after the
+// lease, that a process which held the engine's was killed.
+func (j *job) take(ctx context.Context, key string, noWait bool, waiting func(owner string)) (context.Context, taken, error) {
+	me := j.holder(key)
+	file, err := j.lockFile(ctx, key, noWait, waiting)
+	if err != nil {
+		return ctx, taken{}, err
+	}
+	onEngine, held, err := lock.Take(ctx, j.API, me, lock.Options{
+		NoWait:  noWait,
+		Waiting: func(h lock.Holder) { waiting(" by " + h.Owner) },
+		Gone:    func(h lock.Holder) bool { return me.Place != "" && h.Place == me.Place },
+		Recover: func(ctx context.Context, h lock.Holder) error {
+			return Tidy(ctx, j.API, h, TidyOptions{Patience: patience, Report: func(text string) { j.info("%s", text) }})
+		},
+	})
+	if err != nil {
+		return ctx, taken{}, errors.Join(err, file.Unlock())
+	}
+	return held, taken{onEngine, func() error { return errors.Join(onEngine.Release(ctx), file.Unlock()) }}, nil
+}
+
+// patience is how long a dead snapshot's commit is waited for, which the engine
+// may still be at.
+const patience = 10 * time.Minute
+
+func (j *job) holder(key string) lock.Holder {
+	h := lock.Holder{Key: key, Run: j.id, Place: place(j.LockDir), Note: string(j.plan.session.State)}
+	if u, err := user.Current(); err == nil {
+		h.Owner = u.Username
+	}
+	if name, err := os.Hostname(); err == nil {
+		h.Owner += "@" + name
+	}
+	return h
+}
+
+// place is a random name for a folder of lock files, the same for all processes
+// that use it; "" where it cannot be kept.
+func place(dir string) string {
+	path := filepath.Join(dir, "place")
+	if data, err := os.ReadFile(path); err == nil && len(data) > 0 {
+		return strings.TrimSpace(string(data))
+	}
+	name, err := newID()
+	if err != nil || os.MkdirAll(dir, 0o700) != nil || atomicwriter.WriteFile(path, []byte(name+"\n"), 0o600) != nil {
+		return ""
+	}
+	return name
+}
+
+func newID() (string, error) {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", fmt.Errorf("make a random id: %w", err)
+	}
+	return hex.EncodeToString(b[:]), nil
+}
+
+func (j *job) lockFile(ctx context.Context, name string, noWait bool, waiting func(string)) (*flock.Flock, error) {
 	if err := os.MkdirAll(j.LockDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder for snapshot locks: %w", err)
 	}
@@ -31,9 +114,10 @@ func (j *job) lockFile(ctx context.Context, name, waiting string) (release func(
 	file := flock.New(path, flock.SetPermissions(0o600))
 	got, err := file.TryLock()
 	if err == nil && !got {
-		if waiting != "" {
-			j.info("%s", waiting)
+		if noWait {
+			return nil, &lock.BusyError{Holder: lock.Holder{Key: name, Owner: "you, on this machine"}}
 		}
+		waiting("")
 		got, err = file.TryLockContext(ctx, 100*time.Millisecond)
 	}
 	if ctx.Err() != nil {
@@ -44,5 +128,5 @@ func (j *job) lockFile(ctx context.Context, name, waiting string) (release func(
 	}
 	// The file stays: removing it would let a waiter lock a file that a third
 	// process no longer finds.
-	return func() { _ = file.Unlock() }, nil
+	return file, nil
 }

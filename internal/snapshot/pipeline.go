@@ -10,33 +10,36 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/docker-kasm/docker-kasm/internal/change"
 	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
 // API is what a snapshot asks of the engine.
 type API interface {
-	session.Lister
 	session.Hooker
-	engine.InfoClient
 	engine.RegistryClient
-	ContainerInspect(ctx context.Context, container string) (container.InspectResponse, error)
+	lock.API
+	Tidier
 	ContainerInspectWithRaw(ctx context.Context, container string, getSize bool) (container.InspectResponse, []byte, error)
 	ContainerCommit(ctx context.Context, container string, options container.CommitOptions) (container.CommitResponse, error)
-	ContainerUnpause(ctx context.Context, container string) error
-	Events(ctx context.Context, options events.ListOptions) (<-chan events.Message, <-chan error)
-	ImageInspect(ctx context.Context, image string, opts ...client.ImageInspectOption) (image.InspectResponse, error)
+	ContainerCreate(ctx context.Context, config *container.Config, hostConfig *container.HostConfig, networkingConfig *network.NetworkingConfig, platform *ocispec.Platform, containerName string) (container.CreateResponse, error)
+	ContainerExport(ctx context.Context, container string) (io.ReadCloser, error)
+	CopyFromContainer(ctx context.Context, container, srcPath string) (io.ReadCloser, container.PathStat, error)
+	CopyToContainer(ctx context.Context, container, path string, content io.Reader, options container.CopyToContainerOptions) error
+	ImageImport(ctx context.Context, source image.ImportSource, ref string, options image.ImportOptions) (io.ReadCloser, error)
+	ImageSave(ctx context.Context, images []string, opts ...client.ImageSaveOption) (io.ReadCloser, error)
 	ImageHistory(ctx context.Context, image string, opts ...client.ImageHistoryOption) ([]image.HistoryResponseItem, error)
 	ImageLoad(ctx context.Context, input io.Reader, opts ...client.ImageLoadOption) (image.LoadResponse, error)
 	ImageTag(ctx context.Context, image, ref string) error
-	ImageRemove(ctx context.Context, image string, options image.RemoveOptions) ([]image.DeleteResponse, error)
 	ImagePush(ctx context.Context, ref string, options image.PushOptions) (io.ReadCloser, error)
 }
 
@@ -61,6 +64,16 @@ type Request struct {
 	NoRegister bool
 	// FriendlyName of the new workspace, "" for the usual wording.
 	FriendlyName string
+	// KeepEnv and KeepLabels name environment variables and labels that were
+	// given at run time and are to be in the image; "*" stands for all.
+	KeepEnv, KeepLabels []string
+	// IncludeMounts are the paths of mounts whose content is brought into the
+	// image.
+	IncludeMounts []string
+	// Flatten makes one layer of all the image's.
+	Flatten bool
+	// NoWait fails when another snapshot of the session is under way.
+	NoWait bool
 	// DryRun ends after preflight.
 	DryRun bool
 }
@@ -85,6 +98,8 @@ type Result struct {
 	// with an empty value.
 	Dropped []string `json:"Dropped,omitempty"`
 	Blanked []string `json:"Blanked,omitempty"`
+	// Included are mount points whose content was brought into the image.
+	Included []string `json:"Included,omitempty"`
 	// LeftOut are mount points whose content is not in the image.
 	LeftOut  []string `json:"LeftOut,omitempty"`
 	Warnings []string `json:"Warnings,omitempty"`
@@ -102,24 +117,52 @@ type Pipeline struct {
 	Edit func(ctx context.Context, name string, data []byte) ([]byte, error)
 	// LockDir is where this user's snapshots keep their locks.
 	LockDir string
-	Sink    Sink
+	// Guard starts what tidies up should this process be killed; nil does
+	// without.
+	Guard func(lock.Holder) Guard
+	Sink  Sink
 	// Now is the clock, in the zone that generated names use.
 	Now func() time.Time
+}
+
+// Guard outlives this process. Its calls do not fail: a snapshot goes on
+// without it.
+type Guard interface {
+	// Committing tells that the engine is at a commit, or has ended one.
+	Committing(bool)
+	// Done tells that nothing is left to tidy up.
+	Done()
 }
 
 // job is one run of the pipeline.
 type job struct {
 	*Pipeline
+	// id tells this run's images, container and lock from all others'.
+	id     string
 	req    Request
 	plan   *plan
 	result Result
 	step   Step
-	// committed is the id of an untagged image that must not outlive a failure,
-	// replaced that of one which a cleaner image has taken the place of.
-	committed, replaced string
-	auth                registry.AuthConfig
-	release             func()
-	pushErr             error
+	// image is the untagged image that the next step works on, former are those
+	// it has taken the place of, helper is a container that layers are made in.
+	// None of them must outlive a failure.
+	image  string
+	former []string
+	helper string
+	// config is the configuration the image will have, nil on an engine that
+	// lets none be rewritten.
+	config *imageConfig
+	// manifest is that of the image manifestOf.
+	manifest   ocispec.Manifest
+	manifestOf string
+	auth       registry.AuthConfig
+	held       lock.Holder
+	release    func() error
+	guard      Guard
+	// unanswered is set when the engine may still be at a commit whose answer
+	// was lost.
+	unanswered bool
+	pushErr    error
 }
 
 // PushError says that the image is there and registered, but not pushed.
@@ -153,15 +196,22 @@ func (*InterruptError) Unwrap() error { return context.Canceled }
 // Run makes a snapshot. On an error the result tells how far it came: an image
 // that is named there exists. A *PushError means that all but the push was done.
 func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
-	j := &job{Pipeline: p, req: req, release: func() {}}
-	defer func() { j.release() }()
+	id, err := newID()
+	if err != nil {
+		return Result{}, err
+	}
+	j := &job{Pipeline: p, id: id, req: req}
 	steps := []struct {
 		step Step
 		run  func(context.Context) error
 	}{
 		{StepPlan, j.makePlan},
 		{StepPreflight, j.preflight},
-		{StepLock, j.lock},
+		{StepLock, func(before context.Context) error {
+			held, err := j.lock(before)
+			ctx = held
+			return err
+		}},
 		{StepCommit, j.commit},
 		{StepClean, j.clean},
 		{StepVerify, j.verify},
@@ -178,13 +228,16 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 		// then only ends the push.
 		var err error
 		if j.result.ImageID == "" {
-			err = ctx.Err()
+			err = context.Cause(ctx)
 		}
 		if err == nil {
 			err = s.run(ctx)
 		}
 		if err != nil {
-			if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			switch cause := context.Cause(ctx); {
+			case errors.Is(cause, lock.ErrLost):
+				err = fmt.Errorf("snapshot of session %q: %w", j.plan.session.Name, cause)
+			case cause != nil && errors.Is(err, context.Canceled):
 				err = &InterruptError{Step: s.step}
 			}
 			j.emit(FailedStep, err.Error())
@@ -215,16 +268,47 @@ func (j *job) skip(s Step) bool {
 	return j.req.DryRun
 }
 
-// discard removes the untagged images of a snapshot that failed, also after an
-// interrupt.
+// unlock lets the next snapshot of the session begin. What fails here is
+// warned of: the image is there.
+func (j *job) unlock() error {
+	if j.release == nil {
+		return nil
+	}
+	err := j.release()
+	j.release = nil
+	if err != nil {
+		j.warn("%s", err)
+		return nil
+	}
+	if j.guard != nil {
+		j.guard.Done()
+	}
+	return nil
+}
+
+// discard removes what a snapshot that failed has made, also after an interrupt.
+// An engine that went away is waited for. What cannot be done here is left to
+// the guard.
 func (j *job) discard(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	if j.release == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 	defer cancel()
-	var errs []error
-	for _, id := range []string{j.committed, j.replaced} {
-		if id != "" {
-			errs = append(errs, j.removeImage(ctx, id))
+	for {
+		err := Tidy(ctx, j.API, j.held, TidyOptions{
+			Patience: tidyTimeout - 10*time.Second, Committing: j.unanswered, Report: func(text string) { j.info("%s", text) },
+		})
+		if err == nil {
+			return j.unlock()
+		}
+		if !engine.ConnectionLost(err) {
+			return errors.Join(err, j.release())
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w; what the snapshot left is removed by the next one of this session", err)
+		case <-time.After(time.Second):
 		}
 	}
-	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/registry"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
@@ -56,6 +58,30 @@ type plan struct {
 	expected container.Config
 	env      drops
 	labels   drops
+	// taken are the names whose dropped values the session's own command line
+	// holds; the image's command is then used instead.
+	taken []string
+	// mounts are the mounts whose content is brought into the image.
+	mounts []container.MountPoint
+	// layers is how many layers the image will have, 0 where the parent is gone.
+	layers int
+	// exported is set when the engine takes no further layer and the session's
+	// files are flattened without a commit.
+	exported bool
+}
+
+// wanted is the configuration that the new image is to have where the engine
+// lets it be rewritten: the expected one without the blanks, and without the
+// volumes that only a mount of the session's made.
+func (p *plan) wanted() container.Config {
+	want := p.expected
+	want.Env = p.env.withoutBlank(want.Env)
+	want.Labels = p.labels.labelsWithoutBlank(want.Labels)
+	want.Volumes = maps.Clone(want.Volumes)
+	for _, m := range p.mounts {
+		delete(want.Volumes, m.Destination)
+	}
+	return want
 }
 
 func (j *job) makePlan(ctx context.Context) error {
@@ -138,21 +164,86 @@ func (j *job) planParent(ctx context.Context) error {
 	if cerrdefs.IsNotFound(err) {
 		p.parentGone = true
 		j.warn("the image this session was created from is gone: what was given at run time cannot be told apart and stays in the new image")
-		return nil
+		return j.planMounts()
 	}
 	if err != nil {
 		return fmt.Errorf("inspect the image of session %q: %w", p.session.Name, err)
 	}
-	layers := len(p.parent.RootFS.Layers) + 1
+	if err := j.planMounts(); err != nil {
+		return err
+	}
+	return j.planLayers(len(p.parent.RootFS.Layers) + 1)
+}
+
+// planLayers looks at how many layers the image would have.
+func (j *job) planLayers(layers int) error {
+	p := j.plan
+	if len(p.mounts) > 0 {
+		layers++
+	}
+	p.layers = layers
 	switch {
+	case j.req.Flatten:
+		// A commit comes first where the engine takes it, because the engine
+		// holds the session still meanwhile.
+		p.exported = layers > maxLayers && p.engine.Store == engine.Graphdriver
 	case layers > maxLayers && p.engine.Store == engine.Graphdriver:
-		return fmt.Errorf("cannot commit session %q: the image would have %d layers, and this engine takes %d: build it anew from a Dockerfile", p.session.Name, layers, maxLayers)
+		return fmt.Errorf("cannot commit session %q: the image would have %d layers, and this engine takes %d: make one of them with --flatten", p.session.Name, layers, maxLayers)
 	case layers > maxLayers:
-		j.warn("the image will have %d layers: engines without the containerd image store take %d and cannot pull it", layers, maxLayers)
+		j.warn("the image will have %d layers: engines without the containerd image store take %d and cannot pull it; --flatten makes one of them", layers, maxLayers)
 	case layers > manyLayers:
-		j.warn("the image will have %d layers of the %d that engines take", layers, maxLayers)
+		j.warn("the image will have %d layers of the %d that engines take; --flatten makes one of them", layers, maxLayers)
 	}
 	return nil
+}
+
+// planMounts finds the mounts whose content is to be in the image.
+func (j *job) planMounts() error {
+	p := j.plan
+	for _, at := range j.req.IncludeMounts {
+		at = path.Clean(at)
+		i := slices.IndexFunc(p.container.Mounts, func(m container.MountPoint) bool { return m.Destination == at })
+		if _, ok := p.container.HostConfig.Tmpfs[at]; ok || i >= 0 && p.container.Mounts[i].Type == mount.TypeTmpfs {
+			return &UsageError{Err: fmt.Errorf("cannot include %s: it is kept in memory, where the engine does not read it; copy what is needed to the session's disk first", at)}
+		}
+		if i < 0 {
+			var have []string
+			for _, m := range p.container.Mounts {
+				have = append(have, m.Destination)
+			}
+			if len(have) == 0 {
+				return &UsageError{Err: fmt.Errorf("cannot include %s: session %q has no mounts", at, p.session.Name)}
+			}
+			return &UsageError{Err: fmt.Errorf("cannot include %s: nothing is mounted there; the mounts of session %q are %s", at, p.session.Name, strings.Join(have, ", "))}
+		}
+		if volume := j.declaredVolume(at); volume != "" {
+			return fmt.Errorf("cannot include %s: the image declares a VOLUME at %s, and whatever it holds there is hidden by a new volume in each session", at, volume)
+		}
+		if !slices.ContainsFunc(p.mounts, func(m container.MountPoint) bool { return m.Destination == at }) {
+			p.mounts = append(p.mounts, p.container.Mounts[i])
+		}
+	}
+	return nil
+}
+
+// declaredVolume returns the VOLUME of the parent image or of a change that a
+// path lies in, "" if none does.
+func (j *job) declaredVolume(at string) string {
+	declared := map[string]struct{}{}
+	if !j.plan.parentGone && j.plan.parent.Config != nil {
+		maps.Copy(declared, j.plan.parent.Config.Volumes)
+	}
+	// What does not become a volume of an empty configuration is none of a
+	// change's; a change that cannot be applied is refused elsewhere.
+	if changed, err := j.req.Changes.Apply(container.Config{Env: j.plan.container.Config.Env}); err == nil {
+		maps.Copy(declared, changed.Volumes)
+	}
+	for volume := range declared {
+		if v := path.Clean(volume); at == v || strings.HasPrefix(at, strings.TrimSuffix(v, "/")+"/") {
+			return volume
+		}
+	}
+	return ""
 }
 
 func (j *job) planReference(ctx context.Context) error {
@@ -248,15 +339,20 @@ func (j *job) planConfig() error {
 	// An image made by a plain commit of a session carries its labels on.
 	labels = maps.Clone(labels)
 	maps.DeleteFunc(labels, func(name, _ string) bool { return session.IsSessionLabel(name) })
-	p.env = compare(envMap(given.Env), envMap(env), j.req.Changes.EnvNames())
-	p.labels = compare(given.Labels, labels, j.req.Changes.LabelNames())
+	var err error
+	if p.env, err = compare(envMap(given.Env), envMap(env), j.req.Changes.EnvNames(), j.req.KeepEnv); err != nil {
+		return &UsageError{Err: fmt.Errorf("--keep-env: %w", err)}
+	}
+	if p.labels, err = compare(given.Labels, labels, j.req.Changes.LabelNames(), j.req.KeepLabels); err != nil {
+		return &UsageError{Err: fmt.Errorf("--keep-label: %w", err)}
+	}
 	p.base = *given
 	p.base.Env = p.env.environment(env)
 	p.base.Labels = p.labels.labels(labels)
+	j.takeCommand()
 	for k, v := range j.provenance() {
 		p.base.Labels[k] = v
 	}
-	var err error
 	if p.expected, err = j.req.Changes.Apply(p.base); err != nil {
 		return &UsageError{Err: err}
 	}
@@ -265,10 +361,24 @@ func (j *job) planConfig() error {
 		// merge() in moby's daemon/commit.go
 		return &UsageError{Err: errors.New("CMD [] would clear nothing: without an ENTRYPOINT engines put the session's own command back")}
 	}
-	if leaks := p.env.foundIn(slices.Concat([]string(p.expected.Entrypoint), []string(p.expected.Cmd))); len(leaks) > 0 {
-		j.warn("the session's command line holds the value of %s, and it stays in the image: set another with --change 'CMD …'", strings.Join(leaks, ", "))
-	}
 	return nil
+}
+
+// takeCommand takes a command that was given at run time, and that holds a value
+// that must go, back to the image's own.
+func (j *job) takeCommand() {
+	p := j.plan
+	if p.parentGone || p.parent.Config == nil {
+		return
+	}
+	if slices.Equal(p.base.Cmd, p.parent.Config.Cmd) && slices.Equal(p.base.Entrypoint, p.parent.Config.Entrypoint) {
+		return
+	}
+	if p.taken = p.env.foundIn(slices.Concat([]string(p.base.Entrypoint), []string(p.base.Cmd))); len(p.taken) == 0 {
+		return
+	}
+	p.base.Cmd, p.base.Entrypoint = p.parent.Config.Cmd, p.parent.Config.Entrypoint
+	j.warn("the session's command line holds the value of %s and is dropped: the image runs what its parent runs, unless --change 'CMD …' says otherwise", strings.Join(p.taken, ", "))
 }
 
 // warnOfVariables names the variables in changes whose run-time value is not

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/go-units"
 
@@ -27,6 +28,9 @@ func (j *job) preflight(ctx context.Context) error {
 	}
 	j.info("%s to write", units.HumanSizeWithPrecision(float64(j.result.SizeWritten), 3))
 	for _, m := range p.container.Mounts {
+		if slices.ContainsFunc(p.mounts, func(in container.MountPoint) bool { return in.Destination == m.Destination }) {
+			continue
+		}
 		j.result.LeftOut = append(j.result.LeftOut, m.Destination)
 		what := string(m.Type)
 		switch {

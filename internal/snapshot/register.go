@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
@@ -72,6 +75,7 @@ func (j *job) registration() *workspace.Workspace {
 	if ws.FriendlyName == "" {
 		ws.FriendlyName = fmt.Sprintf("Snapshot of %s - (%s)", base, j.plan.ref.Tag())
 	}
+	ws.Run.Volumes = j.otherVolumes(ws.Run.Volumes)
 	ws.Image = j.result.Image
 	ws.Enabled = true
 	// The image may be on this engine only: another policy would try to pull it.
@@ -84,6 +88,24 @@ func (j *job) registration() *workspace.Workspace {
 		ws.Snapshot.Of = ""
 	}
 	return ws
+}
+
+// otherVolumes leaves out the volumes whose content is in the image now: they
+// would hide it.
+func (j *job) otherVolumes(volumes []string) []string {
+	var out []string
+	for _, v := range volumes {
+		at := v
+		if parts := strings.Split(v, ":"); len(parts) > 1 {
+			at = parts[1]
+		}
+		if slices.Contains(j.result.Included, path.Clean(at)) {
+			j.info("the new workspace does without the volume %s", v)
+			continue
+		}
+		out = append(out, v)
+	}
+	return out
 }
 
 var snapshotName = regexp.MustCompile(`^Snapshot of (.+) - \([^()]+\)$`)

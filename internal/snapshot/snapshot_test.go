@@ -1,6 +1,10 @@
 package snapshot
 
 import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -9,15 +13,19 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/go-connections/nat"
 
+	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
 func TestDropsAreWhatWasGivenAtRunTime(t *testing.T) {
-	d := compare(
+	d, err := compare(
 		envMap([]string{"PATH=/bin", "VNC_PW=hunter2", "TOKEN=secret", "EMPTY=", "LANG=de", "KEEP=mine"}),
 		envMap([]string{"PATH=/bin", "VNC_PW=vncpassword", "LANG=en"}),
-		[]string{"LANG", "KEEP"},
+		[]string{"LANG", "KEEP"}, nil,
 	)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := d.names(); !slices.Equal(got, []string{"EMPTY", "TOKEN"}) {
 		t.Errorf("added %v", got)
 	}
@@ -74,10 +82,66 @@ func TestCompareConfigNamesEachDifference(t *testing.T) {
 	}
 }
 
-func TestRewrittenHistoryHasAnEntryForEachLayer(t *testing.T) {
-	layers := func(n int) image.InspectResponse {
-		return image.InspectResponse{RootFS: image.RootFS{Layers: make([]string, n)}}
+func TestKeptNamesStayWithTheirValues(t *testing.T) {
+	given := map[string]string{"PATH": "/bin", "TZ": "Europe/Berlin", "LANG": "de", "TOKEN": "secret", session.LabelSession: "0123456789abcdef"}
+	parent := map[string]string{"PATH": "/bin", "LANG": "en"}
+	for _, c := range []struct {
+		keep []string
+		want []string
+	}{
+		{nil, []string{"LANG=en", "PATH=/bin", "TOKEN=", "TZ=", session.LabelSession + "="}},
+		{[]string{"TZ", "LANG"}, []string{"PATH=/bin", "LANG=de", "TZ=Europe/Berlin", "TOKEN=", session.LabelSession + "="}},
+		{[]string{"*"}, []string{"PATH=/bin", "LANG=de", "TOKEN=secret", "TZ=Europe/Berlin", session.LabelSession + "="}},
+	} {
+		d, err := compare(given, parent, nil, c.keep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.environment([]string{"LANG=en", "PATH=/bin"}); !slices.Equal(got, c.want) {
+			t.Errorf("keeping %v: %v, not %v", c.keep, got, c.want)
+		}
+		if got, want := d.labels(parent), envMap(c.want); !maps.Equal(got, want) {
+			t.Errorf("keeping %v: labels %v, not %v", c.keep, got, want)
+		}
 	}
+	for _, name := range []string{"NEVER_GIVEN", "PATH", session.LabelSession} {
+		if _, err := compare(given, parent, nil, []string{name}); err == nil {
+			t.Errorf("%s was kept", name)
+		}
+	}
+}
+
+func TestImageConfigKeepsWhatItDoesNotKnow(t *testing.T) {
+	const data = `{"architecture":"amd64","os":"linux","x-own":[1],"config":{"Env":["A=1"],"Volumes":{"/v":{}},"X-Other":{"a":1}},` +
+		`"rootfs":{"type":"layers","diff_ids":["sha256:01","sha256:02"]},"history":[{"created":"2026-01-02T03:04:05.678901234Z","created_by":"x"},{"empty_layer":true}]}`
+	c, err := parseConfig([]byte(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(c *imageConfig, want string) {
+		t.Helper()
+		got, err := c.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a, b any
+		if err := errors.Join(json.Unmarshal(got, &a), json.Unmarshal([]byte(want), &b)); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("got %s\nnot %s", got, want)
+		}
+	}
+	same(c, data)
+	same(c.without("Volumes"), strings.Replace(data, `"Volumes":{"/v":{}},`, "", 1))
+	same(c, data)
+	if err := errors.Join(setConfig(c, "Env", []string{"B=2"}, 1), setConfig(c, "Volumes", nil, 0), setRoot(c, "os", "windows"), setRoot(c, "author", "")); err != nil {
+		t.Fatal(err)
+	}
+	same(c, strings.NewReplacer(`"Volumes":{"/v":{}},`, "", "A=1", "B=2", `"linux"`, `"windows"`).Replace(data))
+}
+
+func TestDescribedHistoryHasAnEntryForEachLayer(t *testing.T) {
 	item := func(by string, size int64) image.HistoryResponseItem {
 		return image.HistoryResponseItem{CreatedBy: by, Size: size}
 	}
@@ -90,14 +154,12 @@ func TestRewrittenHistoryHasAnEntryForEachLayer(t *testing.T) {
 		"every entry has a layer, one of no size": {2, []image.HistoryResponseItem{item("work", 0), item("base", 9)}, []string{"base", "work"}},
 		"not to be told":  {2, []image.HistoryResponseItem{item("work", 0), item("ENV A=1", 0), item("base", 9)}, []string{"", ""}},
 		"no history":      {1, nil, []string{""}},
-		"a secret in it":  {1, []image.HistoryResponseItem{item("start --token hunter2", 5)}, []string{"docker kasm commit"}},
 		"nothing at all":  {0, nil, nil},
 		"only empty ones": {0, []image.HistoryResponseItem{item("CMD", 0)}, []string{"CMD -"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			j := &job{plan: &plan{env: drops{added: map[string]string{"TOKEN": "hunter2"}}}}
 			var got []string
-			for _, h := range j.rewriteHistory(layers(c.layers), c.items) {
+			for _, h := range describedHistory(c.layers, c.items, "") {
 				text := h.CreatedBy
 				if h.EmptyLayer {
 					text += " -"

@@ -13,29 +13,26 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
-
-	"github.com/docker-kasm/docker-kasm/internal/engine"
 )
 
 // verify reads the new image's configuration back and compares it with the
 // plan. Only an image that is what was promised gets its name.
 func (j *job) verify(ctx context.Context) error {
 	var raw bytes.Buffer
-	_, err := j.API.ImageInspect(ctx, j.committed, client.ImageInspectWithRawResponse(&raw))
+	_, err := j.API.ImageInspect(ctx, j.image, client.ImageInspectWithRawResponse(&raw))
 	if err != nil {
-		return fmt.Errorf("read the new image %s back: %w", j.committed, err)
+		return fmt.Errorf("read the new image %s back: %w", j.image, err)
 	}
 	var got struct {
 		Config          container.Config
 		ContainerConfig json.RawMessage
 	}
 	if err := json.Unmarshal(raw.Bytes(), &got); err != nil {
-		return fmt.Errorf("read the new image %s back: %w", j.committed, err)
+		return fmt.Errorf("read the new image %s back: %w", j.image, err)
 	}
 	want := j.plan.expected
-	if j.plan.engine.Store == engine.Graphdriver {
-		want.Env = j.plan.env.withoutBlank(want.Env)
-		want.Labels = j.cleanLabels(want.Labels)
+	if j.config != nil {
+		want = j.plan.wanted()
 	}
 	diff := compareConfig(want, got.Config)
 	if leaks := j.leaks(got.ContainerConfig); len(leaks) > 0 {
@@ -44,18 +41,26 @@ func (j *job) verify(ctx context.Context) error {
 	if len(diff) > 0 {
 		return fmt.Errorf("the new image is not what was planned, so it was not named: %w", errors.Join(diff...))
 	}
-	return j.giveName(ctx)
+	if err := j.giveName(ctx); err != nil {
+		return err
+	}
+	// The session is not needed any longer.
+	return j.unlock()
 }
 
 // giveName tags the new image. Another snapshot may have taken the name since
-// the plan, so it is looked at again under a lock that all snapshots of this
-// user share.
+// the plan, so it is looked at again under a lock that all snapshots on this
+// engine share.
 func (j *job) giveName(ctx context.Context) error {
-	release, err := j.lockFile(ctx, "names", "")
+	ctx, names, err := j.take(ctx, "names", false, func(string) {})
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer func() {
+		if err := names.release(); err != nil {
+			j.warn("%s", err)
+		}
+	}()
 	if j.req.Reference == "" {
 		if err := j.generateName(ctx); err != nil {
 			return err
@@ -70,17 +75,17 @@ func (j *job) giveName(ctx context.Context) error {
 	}
 	// From here on an interrupt could not tell whether the name was given.
 	ctx = context.WithoutCancel(ctx)
-	if err := j.API.ImageTag(ctx, j.committed, j.result.Image); err != nil {
+	if err := j.API.ImageTag(ctx, j.image, j.result.Image); err != nil {
 		return fmt.Errorf("name the new image %q: %w", j.result.Image, err)
 	}
 	id, err := j.imageID(ctx, j.result.Image)
 	if err != nil {
 		return err
 	}
-	if id != j.committed {
-		return fmt.Errorf("name the new image %q: the name belongs to %s instead of %s", j.result.Image, id, j.committed)
+	if id != j.image {
+		return fmt.Errorf("name the new image %q: the name belongs to %s instead of %s", j.result.Image, id, j.image)
 	}
-	j.result.ImageID, j.committed = j.committed, ""
+	j.result.ImageID = j.image
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
+	"github.com/docker-kasm/docker-kasm/plugin/commands/guard"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/session"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/workspace"
@@ -38,7 +39,7 @@ workspaces, and keep what was done in one as a new image and workspace.`,
 	cmd.SetContext(ctx)
 	cmd.AddCommand(session.NewCommand(dockerCLI), workspace.NewCommand(dockerCLI))
 	cmd.AddCommand(session.NewShortForms(dockerCLI)...)
-	cmd.AddCommand(newRunCommand(dockerCLI), newCommitCommand(dockerCLI), newVersionCommand(dockerCLI))
+	cmd.AddCommand(newRunCommand(dockerCLI), newCommitCommand(dockerCLI), newVersionCommand(dockerCLI), guard.NewCommand(dockerCLI))
 	usage.Install(cmd)
 	return cmd
 }

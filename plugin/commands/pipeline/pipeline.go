@@ -10,6 +10,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/guard"
 )
 
 // New returns a pipeline that reports to sink.
@@ -19,6 +20,7 @@ func New(dockerCLI command.Cli, sink snapshot.Sink) *snapshot.Pipeline {
 		Catalog: catalog.User(),
 		Auth:    func(host string) (registry.AuthConfig, error) { return Auth(dockerCLI, host) },
 		LockDir: catalog.LockDir(),
+		Guard:   guard.Start,
 		Sink:    sink,
 		Now:     time.Now,
 	}

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/command/completion"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
@@ -23,12 +26,22 @@ func each(ctx context.Context, dockerCLI command.Cli, names []string, act func(c
 	if err != nil {
 		return err
 	}
+	// A session is left alone while a snapshot is made of it. An engine that
+	// cannot be asked keeps no snapshots apart either.
+	busy, err := lock.List(ctx, dockerCLI.Client(), "")
+	if err != nil && !cerrdefs.IsPermissionDenied(err) {
+		return err
+	}
 	slots := make(chan struct{}, atOnce)
 	results := make([]chan error, len(found))
 	for i, f := range found {
 		results[i] = make(chan error, 1)
 		if f.Err != nil {
 			results[i] <- f.Err
+			continue
+		}
+		if by := slices.IndexFunc(busy, func(h lock.Holder) bool { return h.Key == f.Session.ID && !h.Dead }); by >= 0 {
+			results[i] <- fmt.Errorf("a snapshot of session %q is under way, made by %s: wait until it is done", f.Session.Name, busy[by].Owner)
 			continue
 		}
 		go func() {

@@ -1,0 +1,332 @@
+// Package lock lets one process at a time do something with an engine's object,
+// across all machines that use the engine.
+//
+// A lock is a volume: engines make volumes by name in one step, and tell who
+// made one first by its labels. The holder renews its lock by the next volume
+// of the same key; one that is not renewed for Lease belongs to nobody. All
+// times are the engine's own.
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/system"
+	"github.com/docker/docker/api/types/volume"
+)
+
+const (
+	// Label is on every lock's volume and holds its key; those below it tell
+	// about the holder.
+	Label      = "io.github.docker-kasm.lock"
+	labelRun   = Label + ".run"
+	labelOwner = Label + ".owner"
+	labelPlace = Label + ".place"
+	labelNote  = Label + ".note"
+	prefix     = "docker-kasm.lock."
+)
+
+const (
+	// Lease is how long a lock is held without being renewed.
+	Lease = time.Minute
+	renew = Lease / 4
+	// look is how often a waiter looks again.
+	look = 250 * time.Millisecond
+)
+
+// API is what is asked of the engine.
+type API interface {
+	Info(ctx context.Context) (system.Info, error)
+	VolumeCreate(ctx context.Context, options volume.CreateOptions) (volume.Volume, error)
+	VolumeList(ctx context.Context, options volume.ListOptions) (volume.ListResponse, error)
+	VolumeRemove(ctx context.Context, volumeID string, force bool) error
+}
+
+// Holder tells who has a lock.
+type Holder struct {
+	// Key is what is locked, such as a container's id.
+	Key string
+	// Run is the random id of what the lock is held for.
+	Run string
+	// Owner is for people: a user and a machine.
+	Owner string
+	// Place tells processes apart that share a folder of lock files.
+	Place string
+	// Note is the holder's own, for whoever has to take over.
+	Note string
+	// Since is when the lock was last renewed.
+	Since time.Time
+	// Dead is set when the lock has not been renewed for Lease.
+	Dead bool
+
+	generation int
+}
+
+// BusyError says that a lock is held by another.
+type BusyError struct{ Holder Holder }
+
+func (e *BusyError) Error() string { return "held by " + e.Holder.Owner }
+
+// ErrLost is the cause a lock's context is cancelled with when it could not be
+// renewed in time and another has taken it.
+var ErrLost = errors.New("the lock was lost: it could not be renewed in time")
+
+// Options say how a lock is taken.
+type Options struct {
+	// NoWait fails with a *BusyError instead of waiting for the holder.
+	NoWait bool
+	// Waiting is told once whom is waited for.
+	Waiting func(Holder)
+	// Gone reports, from other evidence than time, that a holder is dead.
+	Gone func(Holder) bool
+	// Recover tidies up after a dead holder, before its lock is taken.
+	Recover func(context.Context, Holder) error
+}
+
+// Lock is a lock that is held.
+type Lock struct {
+	api    API
+	me     Holder
+	cancel context.CancelCauseFunc
+	// ended is closed when the lock is renewed no more.
+	ended chan struct{}
+	stop  context.CancelFunc
+}
+
+// Take takes the lock me.Key, waiting for it unless o says otherwise. The
+// returned context ends with ErrLost should the lock be lost.
+func Take(ctx context.Context, api API, me Holder, o Options) (*Lock, context.Context, error) {
+	waiting := false
+	for {
+		others, err := List(ctx, api, me.Key)
+		if err != nil {
+			return nil, ctx, err
+		}
+		var dead []Holder
+		var alive *Holder
+		for _, h := range others {
+			if h.Dead || o.Gone != nil && o.Gone(h) {
+				dead = append(dead, h)
+			} else {
+				alive = &h
+			}
+		}
+		if alive == nil {
+			l, err := claim(ctx, api, me, dead, o)
+			if err != nil {
+				return nil, ctx, err
+			}
+			if l != nil {
+				return l, l.keep(ctx), nil
+			}
+		} else {
+			if o.NoWait {
+				return nil, ctx, &BusyError{Holder: *alive}
+			}
+			if !waiting && o.Waiting != nil {
+				o.Waiting(*alive)
+			}
+			waiting = true
+		}
+		// Two that back off from each other must not meet again.
+		timer := time.NewTimer(look/2 + rand.N(look)) //nolint:gosec // no secret
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx, context.Cause(ctx)
+		case <-timer.C:
+		}
+	}
+}
+
+// claim makes the next volume and looks whether it stands alone, but for those
+// of the dead. It returns nil when another was faster, or may have been.
+func claim(ctx context.Context, api API, me Holder, dead []Holder, o Options) (*Lock, error) {
+	me.generation = 1
+	for _, h := range dead {
+		me.generation = max(me.generation, h.generation+1)
+	}
+	mine, err := create(ctx, api, &me)
+	if err != nil || !mine {
+		return nil, err
+	}
+	// From here on the volume goes again, whatever happens.
+	l := &Lock{api: api, me: me, cancel: func(error) {}, stop: func() {}, ended: closed()}
+	others, err := List(ctx, api, me.Key)
+	if err != nil {
+		return nil, errors.Join(err, l.Release(ctx))
+	}
+	for _, h := range others {
+		known := slices.ContainsFunc(dead, func(d Holder) bool { return d.Run == h.Run })
+		if h.Run != me.Run && !known {
+			return nil, l.Release(ctx)
+		}
+	}
+	for _, h := range dead {
+		if o.Recover != nil {
+			if err := o.Recover(ctx, h); err != nil {
+				return nil, errors.Join(err, l.Release(ctx))
+			}
+		}
+		if err := remove(ctx, api, h); err != nil {
+			return nil, errors.Join(err, l.Release(ctx))
+		}
+	}
+	return l, nil
+}
+
+func closed() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// Holder tells who holds the lock, and since when.
+func (l *Lock) Holder() Holder { return l.me }
+
+// keep renews the lock until it is released.
+func (l *Lock) keep(ctx context.Context) context.Context {
+	held, cancel := context.WithCancelCause(ctx)
+	// An interrupt is no reason to lose the lock while things are tidied up.
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.cancel, l.stop, l.ended = cancel, stop, make(chan struct{})
+	go func() {
+		defer close(l.ended)
+		ticker := time.NewTicker(renew)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-renewing.Done():
+				return
+			case <-ticker.C:
+			}
+			if lost := l.renew(renewing); lost {
+				cancel(ErrLost)
+				return
+			}
+		}
+	}()
+	return held
+}
+
+// renew makes the next volume and removes the last. An engine that does not
+// answer has not given the lock to another either.
+func (l *Lock) renew(ctx context.Context) (lost bool) {
+	next := l.me
+	next.generation++
+	mine, err := create(ctx, l.api, &next)
+	if err != nil {
+		return false
+	}
+	if !mine {
+		return true
+	}
+	// Should this fail, Release does it.
+	_ = remove(ctx, l.api, l.me)
+	l.me = next
+	return false
+}
+
+// Release gives the lock back. It works after an interrupt too.
+func (l *Lock) Release(ctx context.Context) error {
+	l.stop()
+	<-l.ended
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Lease)
+	defer cancel()
+	return Remove(ctx, l.api, l.me)
+}
+
+// create makes the volume of h and returns whether it is h's.
+func create(ctx context.Context, api API, h *Holder) (bool, error) {
+	v, err := api.VolumeCreate(ctx, volume.CreateOptions{Name: h.name(), Labels: map[string]string{
+		Label: h.Key, labelRun: h.Run, labelOwner: h.Owner, labelPlace: h.Place, labelNote: h.Note,
+	}})
+	if err != nil {
+		return false, fmt.Errorf("lock %s on the engine: %w", h.Key, err)
+	}
+	made, ok := holder(&v)
+	h.Since = made.Since
+	return ok && made.Run == h.Run, nil
+}
+
+// Remove gives a lock back, with every volume that the holder made for it.
+func Remove(ctx context.Context, api API, h Holder) error {
+	all, err := List(ctx, api, h.Key)
+	errs := []error{err}
+	for _, other := range all {
+		if other.Run == h.Run {
+			errs = append(errs, remove(ctx, api, other))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func remove(ctx context.Context, api API, h Holder) error {
+	if err := api.VolumeRemove(ctx, h.name(), true); err != nil && !cerrdefs.IsNotFound(err) {
+		return fmt.Errorf("unlock %s on the engine: %w; remove the lock with `docker volume rm %s`", h.Key, err, h.name())
+	}
+	return nil
+}
+
+func (h Holder) name() string { return prefix + h.Key + "." + strconv.Itoa(h.generation) }
+
+// List returns the holders of the lock of a key, "" for all locks.
+func List(ctx context.Context, api API, key string) ([]Holder, error) {
+	label := Label
+	if key != "" {
+		label += "=" + key
+	}
+	list, err := api.VolumeList(ctx, volume.ListOptions{Filters: filters.NewArgs(filters.Arg("label", label))})
+	if err != nil {
+		return nil, fmt.Errorf("look for locks on the engine: %w", err)
+	}
+	var out []Holder
+	for _, v := range list.Volumes {
+		if h, ok := holder(v); ok {
+			out = append(out, h)
+		}
+	}
+	if len(out) == 0 {
+		return nil, nil
+	}
+	info, err := api.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask the engine for its time: %w", err)
+	}
+	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
+	if err != nil {
+		return nil, fmt.Errorf("ask the engine for its time: %w", err)
+	}
+	for i := range out {
+		out[i].Dead = now.Sub(out[i].Since) > Lease
+	}
+	return out, nil
+}
+
+// holder reads a lock's volume. One that is not as we make them is no lock: its
+// labels may be anybody's.
+func holder(v *volume.Volume) (Holder, bool) {
+	h := Holder{
+		Key: v.Labels[Label], Run: v.Labels[labelRun], Owner: v.Labels[labelOwner], Place: v.Labels[labelPlace], Note: v.Labels[labelNote],
+	}
+	number, ok := strings.CutPrefix(v.Name, prefix+h.Key+".")
+	if !ok {
+		return Holder{}, false
+	}
+	var err error
+	if h.generation, err = strconv.Atoi(number); err != nil {
+		return Holder{}, false
+	}
+	if h.Since, err = time.Parse(time.RFC3339, v.CreatedAt); err != nil {
+		return Holder{}, false
+	}
+	return h, true
+}

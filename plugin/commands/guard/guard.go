@@ -1,0 +1,161 @@
+// Package guard keeps a process beside a snapshot that tidies up should the
+// snapshot's own be killed.
+package guard
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/docker/cli/cli/command"
+	"github.com/spf13/cobra"
+
+	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/lock"
+	"github.com/docker-kasm/docker-kasm/internal/snapshot"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
+)
+
+// commandName is the hidden command that the process runs.
+const commandName = "snapshot-guard"
+
+// message is a line from a snapshot to its guard. The end of the input without
+// one that is Done means that the snapshot was killed.
+type message struct {
+	Holder     *lock.Holder `json:",omitempty"`
+	Committing bool         `json:",omitempty"`
+	Done       bool         `json:",omitempty"`
+}
+
+// guard is the snapshot's end of the pipe.
+type guard struct {
+	mu    sync.Mutex
+	lines *json.Encoder
+	pipe  io.Closer
+}
+
+// Start starts the guard of a snapshot. Where that cannot be done the snapshot
+// goes without: what it would leave when killed is then removed by the next one.
+func Start(holder lock.Holder) snapshot.Guard {
+	self, err := os.Executable()
+	if err != nil {
+		return none{}
+	}
+	cmd := exec.Command(self, append(globalArgs(os.Args), commandName)...) //nolint:gosec // this program
+	// Without the docker CLI's socket, whose end would end the guard as well.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "DOCKER_CLI_PLUGIN_SOCKET=") })
+	detach(cmd)
+	pipe, err := cmd.StdinPipe()
+	if err != nil {
+		return none{}
+	}
+	if err := cmd.Start(); err != nil {
+		return none{}
+	}
+	g := &guard{lines: json.NewEncoder(pipe), pipe: pipe}
+	g.send(message{Holder: &holder})
+	return g
+}
+
+// globalArgs are the docker CLI's own options, up to and with the plugin's name.
+func globalArgs(args []string) []string {
+	if i := slices.Index(args, "kasm"); i > 0 {
+		return slices.Clone(args[1 : i+1])
+	}
+	return []string{"kasm"}
+}
+
+func (g *guard) send(m message) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	// A guard that is gone is done without.
+	_ = g.lines.Encode(m)
+}
+
+func (g *guard) Committing(yes bool) { g.send(message{Committing: yes}) }
+
+func (g *guard) Done() {
+	g.send(message{Done: true})
+	_ = g.pipe.Close()
+}
+
+type none struct{}
+
+func (none) Committing(bool) {}
+func (none) Done()           {}
+
+// NewCommand returns the hidden command that a guard's process runs.
+func NewCommand(dockerCLI command.Cli) *cobra.Command {
+	return &cobra.Command{
+		Use:    commandName,
+		Short:  "Tidy up after a snapshot that is killed",
+		Hidden: true,
+		Args:   usage.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dead, committing, err := watch(dockerCLI.In())
+			if err != nil || dead == nil {
+				return err
+			}
+			return tidy(cmd.Context(), dockerCLI.Client(), *dead, committing)
+		},
+	}
+}
+
+// watch reads what a snapshot tells and returns it once that was killed, nil
+// when it came to its end.
+func watch(in io.Reader) (dead *lock.Holder, committing bool, err error) {
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		var m message
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			return nil, false, fmt.Errorf("read from the snapshot: %w", err)
+		}
+		switch {
+		case m.Done:
+			return nil, false, nil
+		case m.Holder != nil:
+			dead = m.Holder
+		default:
+			committing = m.Committing
+		}
+	}
+	return dead, committing, nil
+}
+
+// patience is how long an engine, or its commit, is waited for.
+const patience = 10 * time.Minute
+
+type api interface {
+	snapshot.Tidier
+	lock.API
+}
+
+// tidy does what the snapshot can do no more. An engine that does not answer
+// may be starting again.
+func tidy(ctx context.Context, api api, dead lock.Holder, committing bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	for {
+		err := snapshot.Tidy(ctx, api, dead, snapshot.TidyOptions{Patience: patience, Committing: committing})
+		if err == nil {
+			err = lock.Remove(ctx, api, dead)
+		}
+		if err == nil || !engine.ConnectionLost(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
+		case <-time.After(time.Second):
+		}
+	}
+}
