@@ -70,12 +70,16 @@ func run() int {
 	return 1
 }
 
-// signalContext is cancelled by the first SIGINT or SIGTERM, so that the work
+// signalContext is cancelled by the first SIGINT, SIGTERM or SIGHUP, so that the work
 // under way can be wound up; the third ends the process at once.
 func signalContext() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	// A terminal that is closed interrupts too, unless nohup says otherwise.
+	if !signal.Ignored(syscall.SIGHUP) {
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		for n := 1; ; n++ {
 			<-signals

@@ -50,7 +50,8 @@ func Start(holder lock.Holder) snapshot.Guard {
 	if err != nil {
 		return none{}
 	}
-	cmd := exec.Command(self, append(globalArgs(os.Args), commandName)...) //nolint:gosec // this program
+	// No context ends it: outliving this process is what it is for.
+	cmd := exec.CommandContext(context.Background(), self, append(globalArgs(os.Args), commandName)...) //nolint:gosec // this program
 	// Without the docker CLI's socket, whose end would end the guard as well.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "DOCKER_CLI_PLUGIN_SOCKET=") })
 	detach(cmd)
