@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/api/types/system"
 )
 
@@ -31,6 +32,8 @@ type Info struct {
 	ID      string
 	Version string
 	Store   Store
+	// Registries are the engine's settings about registries, nil if it has none.
+	Registries *registry.ServiceConfig
 }
 
 // Inspect asks the engine who it is and which store it uses. The containerd
@@ -47,5 +50,5 @@ func Inspect(ctx context.Context, api InfoClient) (Info, error) {
 			store = Containerd
 		}
 	}
-	return Info{ID: info.ID, Version: info.ServerVersion, Store: store}, nil
+	return Info{ID: info.ID, Version: info.ServerVersion, Store: store, Registries: info.RegistryConfig}, nil
 }

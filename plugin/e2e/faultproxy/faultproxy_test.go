@@ -27,6 +27,7 @@ func start(t *testing.T) (*Proxy, string) {
 	return proxy, server.URL
 }
 
+// do returns a response whose body has been read and closed.
 func do(t *testing.T, method, url, body string) (*http.Response, string, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
