@@ -59,8 +59,8 @@ type comparison struct {
 }
 
 // run fetches the content itself where this process reaches the registry, and
-// else asks for its digest through the engine. Only a difference is an error:
-// where nothing can be compared, a warning says why.
+// else asks for its digest through the engine. Where the manifest can be had
+// neither way a warning says so: the engine did report the push as done.
 func (c *comparison) run(ctx context.Context) (Verified, error) {
 	if err := c.compareID(ctx); err != nil {
 		return NotVerified, err
@@ -71,15 +71,12 @@ func (c *comparison) run(ctx context.Context) (Verified, error) {
 	if err == nil {
 		return VerifiedContent, nil
 	}
-	var different *DifferenceError
-	if errors.As(err, &different) {
+	var notFound *notFoundError
+	if !errors.As(err, &notFound) {
 		return NotVerified, err
 	}
-	// The registry could not be asked from here, or another one answers here
-	// to the same address.
 	has, engineErr := c.API.DistributionInspect(within, c.req.Ref.String(), c.encoded)
-	var elsewhere *elsewhereError
-	isElsewhere := errors.As(err, &elsewhere)
+	var different *DifferenceError
 	switch {
 	case ctx.Err() != nil:
 		return NotVerified, ctx.Err()
@@ -88,16 +85,18 @@ func (c *comparison) run(ctx context.Context) (Verified, error) {
 		return VerifiedDigest, nil
 	case engineErr == nil:
 		return NotVerified, differs("%s is %s there instead of %s", imageref.Familiar(c.req.Ref), has.Descriptor.Digest, c.pushed)
-	case isElsewhere:
-		return NotVerified, &elsewhere.DifferenceError
+	case errors.As(err, &different):
+		return NotVerified, different
 	}
 	c.warn("what the registry has could not be compared with the image: %s", Reason(err))
 	return NotVerified, nil
 }
 
-// elsewhereError is a difference that there may be because this process and
-// the engine do not reach the same registry by its address.
-type elsewhereError struct{ DifferenceError }
+// notFoundError means that the manifest was not found from here: the registry
+// could not be asked, or another one answers here to the same address.
+type notFoundError struct{ error }
+
+func (e *notFoundError) Unwrap() error { return e.error }
 
 // compareID holds the pushed digest against the image's id, which is a digest
 // of the same kind on the containerd store only.
@@ -126,7 +125,7 @@ func (c *comparison) compareContent(ctx context.Context) error {
 	if insecure && !c.Local {
 		// Credentials would go unprotected over another network than the
 		// engine's, to a host that may be another one there.
-		return fmt.Errorf("registry %s is insecure and only the engine, which is on another machine, is set to trust it", host)
+		return &notFoundError{fmt.Errorf("registry %s is insecure and only the engine, which is on another machine, is set to trust it", host)}
 	}
 	repo, err := openRepository(ctx, c.req.Ref, c.req.Auth, insecure)
 	if err != nil {
@@ -134,16 +133,16 @@ func (c *comparison) compareContent(ctx context.Context) error {
 	}
 	desc, manifest, err := fetch(ctx, repo.Manifests(), c.req.Ref.Tag())
 	if errors.Is(err, errdef.ErrNotFound) {
-		return &elsewhereError{DifferenceError{fmt.Sprintf("there is no %s", imageref.Familiar(c.req.Ref))}}
+		return &notFoundError{differs("there is no %s", imageref.Familiar(c.req.Ref))}
 	}
 	if err != nil {
-		return fmt.Errorf("fetch the manifest of %s: %w", imageref.Familiar(c.req.Ref), err)
+		return &notFoundError{fmt.Errorf("fetch the manifest of %s: %w", imageref.Familiar(c.req.Ref), err)}
 	}
 	switch got := digest.FromBytes(manifest); {
 	case got != desc.Digest:
 		return differs("the manifest of %s is damaged: it says %s and has %s", imageref.Familiar(c.req.Ref), desc.Digest, got)
 	case got != c.pushed:
-		return &elsewhereError{DifferenceError{fmt.Sprintf("%s is %s there instead of %s", imageref.Familiar(c.req.Ref), got, c.pushed)}}
+		return &notFoundError{differs("%s is %s there instead of %s", imageref.Familiar(c.req.Ref), got, c.pushed)}
 	}
 	if isIndex(desc.MediaType) {
 		return c.compareIndex(ctx, repo, manifest)
