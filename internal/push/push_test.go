@@ -29,7 +29,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
-var busy = errors.New("toomanyrequests: retry-after: 1.5s, allowed: 44000/minute")
+var errBusy = errors.New("toomanyrequests: retry-after: 1.5s, allowed: 44000/minute")
 
 // fakeEngine answers each push with the next of its errors, and with success
 // once there are none left.
@@ -41,8 +41,7 @@ type fakeEngine struct {
 	imageID    string
 	manifests  []image.ManifestSummary
 	// has is what it finds in the registry, "" for an error.
-	has      digest.Digest
-	insecure string
+	has digest.Digest
 	// during runs within each push.
 	during func()
 }
@@ -146,7 +145,7 @@ const someID = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef012345678
 
 func TestRetriesWaitAsLongAsAskedAndLongerEachTime(t *testing.T) {
 	reset := errors.New("connection reset by peer")
-	api := &fakeEngine{containerd: true, pushed: someID, has: someID, fail: []error{reset, busy, reset}}
+	api := &fakeEngine{containerd: true, pushed: someID, has: someID, fail: []error{reset, errBusy, reset}}
 	p, timer, events := newPusher(t, api)
 	got, err := p.Push(t.Context(), Request{Ref: ref(t, "127.0.0.1:1/x:v1"), ImageID: someID})
 	if err != nil || got.Attempts != 4 || got.Digest != someID || got.Verified != VerifiedDigest {
@@ -179,10 +178,10 @@ func TestPushGivesUp(t *testing.T) {
 		want    string
 	}{
 		"at once when refused":               {[]error{denied}, 3, 1, "denied"},
-		"at once when it is told to":         {[]error{busy}, 0, 1, "toomanyrequests"},
+		"at once when it is told to":         {[]error{errBusy}, 0, 1, "toomanyrequests"},
 		"at once when asked to wait long":    {[]error{long}, 3, 1, "the registry asks to wait for 1h0m0s"},
-		"when refused after a retry":         {[]error{busy, denied}, 3, 2, "denied"},
-		"after all retries, with the reason": {[]error{busy, busy, busy}, 2, 3, "toomanyrequests"},
+		"when refused after a retry":         {[]error{errBusy, denied}, 3, 2, "denied"},
+		"after all retries, with the reason": {[]error{errBusy, errBusy, errBusy}, 2, 3, "toomanyrequests"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			api := &fakeEngine{pushed: someID, fail: c.fail}
@@ -219,7 +218,7 @@ func noSecret(t *testing.T, dir, secret string) {
 
 func TestInterruptEndsAWaitAtOnce(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	p, timer, _ := newPusher(t, &fakeEngine{pushed: someID, fail: []error{busy}})
+	p, timer, _ := newPusher(t, &fakeEngine{pushed: someID, fail: []error{errBusy}})
 	timer.never, timer.began = true, cancel
 	_, err := p.Push(ctx, Request{Ref: ref(t, "x/y:v1"), ImageID: someID})
 	if !errors.Is(err, context.Canceled) {

@@ -41,6 +41,8 @@ func TestTemporary(t *testing.T) {
 		{`Put "http://127.0.0.1:1/v2/x/manifests/v1": read tcp 127.0.0.1:2->127.0.0.1:1: read: connection reset by peer`, true, 0},
 		{`failed to do request: Head "https://127.0.0.1:1/v2/x/manifests/v1": read tcp 127.0.0.1:2->127.0.0.1:1: read: connection reset by peer`, true, 0},
 		{`failed to do request: Put "http://127.0.0.1:1/v2/x": write: broken pipe`, true, 0},
+		{`failed commit on ref "manifest-sha256:db": failed to do request: Put "https://127.0.0.1:1/v2/x/manifests/v1": readfrom tcp 127.0.0.1:2->127.0.0.1:1: write tcp 127.0.0.1:2->127.0.0.1:1: use of closed network connection`, true, 0},
+		{`Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused`, true, 0},
 		{`Get "http://127.0.0.1:1/v2/": EOF`, true, 0},
 		{`Get "https://reg.example/v2/": net/http: TLS handshake timeout`, true, 0},
 		{`Get "https://reg.example/v2/": dial tcp: lookup reg.example: no such host`, false, 0},
