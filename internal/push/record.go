@@ -39,8 +39,8 @@ type Record struct {
 	Reason string `json:"Reason"`
 }
 
-// unfinished is the reason in a record that no one came back to.
-const unfinished = "ended before it was done"
+// unfinished is the reason in a record that no one has come back to yet.
+const unfinished = "under way, or ended before it was done"
 
 // Records is a folder with a file for each push that waits. The zero value
 // keeps none.
@@ -57,8 +57,7 @@ func (r Records) path(engineID string, ref reference.Named) string {
 	return filepath.Join(r.dir, hex.EncodeToString(sum[:12])+recordExtension)
 }
 
-// Get returns the record of an image on an engine, nil if there is none. A
-// file that cannot be read counts as none: what it is about is not known.
+// Get returns the record of an image on an engine, nil if there is none.
 func (r Records) Get(engineID string, ref reference.Named) (*Record, error) {
 	if r.dir == "" {
 		return nil, nil

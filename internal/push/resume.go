@@ -96,7 +96,7 @@ func (p *Pusher) Resume(ctx context.Context, ref reference.NamedTagged, ask Aske
 	out.Digest, out.Verified, out.Attempts = result.Digest, result.Verified, result.Attempts
 	if err != nil {
 		if engine.ClassifyRegistryError(err) == engine.Denied {
-			err = fmt.Errorf("registry %s refuses access, log in with `docker login %s`: %w", host, host, err)
+			err = fmt.Errorf("registry %s refuses access: log in with `docker login %s` as a user who may push there: %w", host, host, err)
 		}
 		return out, err
 	}
