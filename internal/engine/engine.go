@@ -10,6 +10,7 @@ import (
 	"net"
 	"syscall"
 
+	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/client"
 )
@@ -36,6 +37,8 @@ type Info struct {
 	ID      string
 	Version string
 	Store   Store
+	// Registries are the engine's settings about registries, nil if it has none.
+	Registries *registry.ServiceConfig
 }
 
 // Inspect asks the engine who it is and which store it uses. The containerd
@@ -52,7 +55,7 @@ func Inspect(ctx context.Context, api InfoClient) (Info, error) {
 			store = Containerd
 		}
 	}
-	return Info{ID: info.ID, Version: info.ServerVersion, Store: store}, nil
+	return Info{ID: info.ID, Version: info.ServerVersion, Store: store, Registries: info.RegistryConfig}, nil
 }
 
 // ConnectionLost tells whether an error means that the engine did not answer: it is

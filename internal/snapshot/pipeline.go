@@ -19,6 +19,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/change"
 	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/lock"
+	"github.com/docker-kasm/docker-kasm/internal/push"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
@@ -87,6 +88,8 @@ type Result struct {
 	ImageID string `json:"ImageID,omitempty"`
 	// Digest is the manifest's digest in the registry, set by a push.
 	Digest string `json:"Digest,omitempty"`
+	// Verified is what of the registry's content was compared after a push.
+	Verified push.Verified `json:"Verified,omitempty"`
 	// SizeWritten is the session's own layer in bytes.
 	SizeWritten int64 `json:"SizeWritten"`
 	// StoodStill is how long the session was paused, in nanoseconds.
@@ -115,6 +118,8 @@ type Pipeline struct {
 	// Edit lets the user change the registration before it is saved; nil saves
 	// it as generated.
 	Edit func(ctx context.Context, name string, data []byte) ([]byte, error)
+	// Pusher pushes the image; its API, clock and reports are the pipeline's.
+	Pusher push.Pusher
 	// LockDir is where this user's snapshots keep their locks.
 	LockDir string
 	// Guard starts what tidies up should this process be killed; nil does
@@ -172,11 +177,11 @@ type PushError struct {
 }
 
 func (e *PushError) Error() string {
-	why := e.Err.Error()
+	why := push.Reason(e.Err)
 	if errors.Is(e.Err, context.Canceled) {
 		why = "interrupted"
 	}
-	return fmt.Sprintf("push image %q: %s; the image is kept on the engine: `docker push %s` tries again", e.Image, why, e.Image)
+	return fmt.Sprintf("push image %q: %s; the image is kept on the engine: `docker kasm push %s` tries again", e.Image, why, e.Image)
 }
 
 // Unwrap returns the engine's or the registry's error.
@@ -244,7 +249,7 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 			return j.result, errors.Join(err, j.discard(ctx))
 		}
 		if s.step == StepPush && j.pushErr != nil {
-			j.emit(FailedStep, j.pushErr.Error())
+			j.emit(FailedStep, push.Reason(j.pushErr))
 			continue
 		}
 		j.emit(Done, "")

@@ -16,10 +16,10 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/mount"
-	"github.com/docker/docker/api/types/registry"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/push"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
@@ -399,36 +399,13 @@ func (j *job) planPush(ctx context.Context) error {
 	if why := imageref.PushProblem(j.plan.ref); why != "" {
 		return &UsageError{Err: errors.New(why)}
 	}
-	if err := j.askCredentials(ctx, host); err != nil {
+	var err error
+	if j.auth, err = push.Credentials(ctx, j.Auth, host); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
 	defer cancel()
 	return engine.CheckPush(ctx, j.API, j.plan.ref.String(), host, j.auth)
-}
-
-// askCredentials asks for the user's credentials. Helpers know no context and
-// may wait for the user: an interrupt leaves one behind and goes on.
-func (j *job) askCredentials(ctx context.Context, host string) error {
-	type answer struct {
-		auth registry.AuthConfig
-		err  error
-	}
-	done := make(chan answer, 1)
-	go func() {
-		auth, err := j.Auth(host)
-		done <- answer{auth, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case got := <-done:
-		if got.err != nil {
-			return fmt.Errorf("ask the credential helper for registry %s: %w", host, got.err)
-		}
-		j.auth = got.auth
-		return nil
-	}
 }
 
 // probe tells whether files can be written in dir, by writing one.

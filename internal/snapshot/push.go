@@ -2,56 +2,50 @@ package snapshot
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"time"
 
-	"github.com/docker/docker/api/types/image"
-	"github.com/docker/docker/api/types/registry"
-	"github.com/docker/docker/pkg/jsonmessage"
-
-	"github.com/docker-kasm/docker-kasm/internal/engine"
-	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/push"
 )
 
 // push sends the image to its registry. A failure or an interrupt is kept for
 // the end: the image and its registration stand without it.
 func (j *job) push(ctx context.Context) error {
-	digest, err := j.pushImage(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
+	pusher := j.Pusher
+	pusher.API, pusher.Now = j.API, j.Now
+	pusher.Report = func(e push.Event) {
+		event := PushEvent(e, j.Now())
+		if event.Type == Warning {
+			j.result.Warnings = append(j.result.Warnings, event.Message)
 		}
-		j.pushErr = err
-		return nil
+		if j.Sink != nil {
+			j.Sink(event)
+		}
 	}
-	j.result.Digest = digest
+	var pushed push.Result
+	pushed, j.pushErr = pusher.Push(ctx, push.Request{Ref: j.plan.ref, Auth: j.auth, ImageID: j.result.ImageID})
+	j.result.Digest, j.result.Verified = pushed.Digest, pushed.Verified
 	return nil
 }
 
-func (j *job) pushImage(ctx context.Context) (string, error) {
-	auth, err := registry.EncodeAuthConfig(j.auth)
-	if err != nil {
-		return "", fmt.Errorf("encode the credentials for %s: %w", imageref.Host(j.plan.ref), err)
+// PushEvent is what a push reports as an event of the step push.
+func PushEvent(e push.Event, now time.Time) Event {
+	event := Event{Time: now, Step: StepPush, Type: Progress, Layer: e.Layer}
+	switch {
+	case e.Info != "":
+		event.Type, event.Message = Info, e.Info
+	case e.Warning != "":
+		event.Type, event.Message = Warning, e.Warning
 	}
-	body, err := j.API.ImagePush(ctx, j.plan.ref.String(), image.PushOptions{RegistryAuth: auth})
-	if err != nil {
-		return "", err
+	return event
+}
+
+// keepWorkspace notes in the record of a failed push which registration is to
+// get the digest once it is resumed.
+func (j *job) keepWorkspace() {
+	if j.pushErr == nil {
+		return
 	}
-	defer body.Close()
-	var digest string
-	err = engine.ReadStream(body, func(msg jsonmessage.JSONMessage) {
-		if d := engine.PushedDigest(msg); d != "" {
-			digest = d
-		}
-		if msg.Aux == nil && j.Sink != nil {
-			j.Sink(Event{Time: j.Now(), Step: j.step, Type: Progress, Layer: &msg})
-		}
-	})
-	if err != nil {
-		return "", err
+	if err := j.Pusher.Records.SetWorkspace(j.plan.engine.ID, j.plan.ref, j.result.Workspace); err != nil {
+		j.warn("%s", err)
 	}
-	if digest == "" {
-		return "", errors.New("the engine reported no digest for the pushed tag")
-	}
-	return digest, nil
 }

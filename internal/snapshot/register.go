@@ -37,6 +37,7 @@ func (j *job) register(ctx context.Context) error {
 		_, err := j.Catalog.CreateRaw(ws.Name, data)
 		if err == nil {
 			j.result.Workspace = ws.Name
+			j.keepWorkspace()
 			return nil
 		}
 		// Another snapshot may have taken the name since it was found free.

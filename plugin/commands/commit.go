@@ -206,6 +206,7 @@ func writeResult(out io.Writer, r snapshot.Result) error {
 	line("Image", r.Image)
 	line("Image ID", r.ImageID)
 	line("Digest", r.Digest)
+	line("Verified", verified(r.Verified))
 	size := "Written"
 	if r.DryRun {
 		size = "To write"

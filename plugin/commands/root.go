@@ -39,7 +39,7 @@ workspaces, and keep what was done in one as a new image and workspace.`,
 	cmd.SetContext(ctx)
 	cmd.AddCommand(session.NewCommand(dockerCLI), workspace.NewCommand(dockerCLI))
 	cmd.AddCommand(session.NewShortForms(dockerCLI)...)
-	cmd.AddCommand(newRunCommand(dockerCLI), newCommitCommand(dockerCLI), newVersionCommand(dockerCLI), guard.NewCommand(dockerCLI))
+	cmd.AddCommand(newRunCommand(dockerCLI), newCommitCommand(dockerCLI), newPushCommand(dockerCLI), newVersionCommand(dockerCLI), guard.NewCommand(dockerCLI))
 	usage.Install(cmd)
 	return cmd
 }

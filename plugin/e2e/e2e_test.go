@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/docker-kasm/docker-kasm/plugin/e2e/faultproxy"
 )
 
 // suite is what all scripts share: a plugin built once, and an image.
@@ -97,6 +99,9 @@ func TestScripts(t *testing.T) {
 			"masked":   masked,
 			"setenv":   setenv,
 			"imagecfg": imageConfig,
+			"proxy":    startProxy,
+			"fault":    fault,
+			"requests": requests,
 		},
 		Condition: func(cond string) (bool, error) {
 			out, err := exec.Command("docker", "info", "--format", "{{.DriverStatus}}").Output()
@@ -135,10 +140,12 @@ func (s suite) setup(env *testscript.Env) error {
 		{"DOCKER_CONFIG", config}, {"DOCKER_HOST", s.host}, {"E2E_CREDENTIALS", credentials},
 		{"HOME", filepath.Join(env.WorkDir, "home")}, {"PATH", bin + ":" + os.Getenv("PATH")},
 		{"N", name}, {"BASE", baseImage}, {"REGISTRY", os.Getenv("KASM_TEST_REGISTRY")}, {"OPENREGISTRY", os.Getenv("KASM_TEST_OPEN_REGISTRY")},
+		{"REGISTRYPASSWORD", os.Getenv("KASM_REGISTRY_PASSWORD")},
 		{"PLUGIN", s.plugin}, {"TZ", "UTC"}, {"EVIL", "x\x1b[2Jy"},
 	} {
 		env.Setenv(kv[0], kv[1])
 	}
+	env.Values[proxyVariable] = new(*faultproxy.Proxy)
 	env.Defer(func() { cleanUp(name) })
 	return nil
 }

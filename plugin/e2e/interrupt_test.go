@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -85,35 +84,4 @@ func onEvent(t *testing.T, cmd *exec.Cmd, event string) (string, error) {
 	}
 	err = cmd.Wait()
 	return text.String() + stdout.String(), err
-}
-
-// TestInterruptedPush ends a push that is under way: image and workspace stay,
-// and the error says how to go on.
-func TestInterruptedPush(t *testing.T) {
-	s := newSuite(t)
-	registry := os.Getenv("KASM_TEST_OPEN_REGISTRY")
-	if registry == "" {
-		t.Skip("no registry to push to: run `make test`")
-	}
-	t.Cleanup(func() { cleanUp("e2epushed") })
-	name, ref := "e2epushed.work", registry+"/e2epushed:v1"
-	s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage)...)
-	s.docker(t, "exec", name, "dd", "if=/dev/urandom", "of=/big", "bs=1M", "count=150")
-	u := s.user(t)
-	cmd := exec.Command("docker", "kasm", "commit", "--push", "--progress", "json", "--format", "{{.ImageID}} {{.Workspace}}", name, ref)
-	cmd.Env = u.env
-	out, err := onEvent(t, cmd, `"Step":"push","Type":"started"`)
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 130 {
-		t.Errorf("ended with %v, not status 130: %s", err, out)
-	}
-	if id := s.docker(t, "images", "-q", "--no-trunc", ref); !strings.Contains(out, id+" e2epushed-v1") {
-		t.Errorf("image %s and its workspace were not reported: %s", id, out)
-	}
-	if !strings.Contains(out, "interrupted; the image is kept on the engine: `docker push "+ref+"` tries again") {
-		t.Errorf("does not say how to go on: %s", out)
-	}
-	if list, err := u.kasm("workspace", "ls", "--format", "{{.Name}} {{.Availability}}"); err != nil || strings.TrimSpace(list) != "e2epushed-v1 available" {
-		t.Errorf("the launcher has %q, %v", list, err)
-	}
 }

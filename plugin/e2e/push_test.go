@@ -42,7 +42,7 @@ func TestFailedPush(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("ended with %v, not status 1", err)
 	}
-	for _, want := range []string{"the quota is used up; ", "the image is kept on the engine: `docker push " + ref + "` tries again", "Workspace:  e2efailed-v1", "Image ID:   sha256:"} {
+	for _, want := range []string{"the quota is used up; ", "the image is kept on the engine: `docker kasm push " + ref + "` tries again", "Workspace:  e2efailed-v1", "Image ID:   sha256:"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in:\n%s", want, out)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/docker/cli/cli/config"
 
+	"github.com/docker-kasm/docker-kasm/internal/push"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -14,6 +15,11 @@ import (
 // $DOCKER_CONFIG/kasm/workspaces.
 func User() *workspace.Catalog {
 	return workspace.Open(filepath.Join(config.Dir(), "kasm", "workspaces"))
+}
+
+// Pushes are the records of pushes that failed, beside the catalog.
+func Pushes() push.Records {
+	return push.OpenRecords(filepath.Join(config.Dir(), "kasm", "pushes"))
 }
 
 // LockDir is where snapshots keep their locks: beside the catalog, or in a

@@ -2,12 +2,14 @@
 package pipeline
 
 import (
+	"strings"
 	"time"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/docker/api/types/registry"
 
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/push"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/guard"
@@ -19,10 +21,25 @@ func New(dockerCLI command.Cli, sink snapshot.Sink) *snapshot.Pipeline {
 		API:     dockerCLI.Client(),
 		Catalog: catalog.User(),
 		Auth:    func(host string) (registry.AuthConfig, error) { return Auth(dockerCLI, host) },
+		Pusher:  Pusher(dockerCLI, push.DefaultRetries, nil),
 		LockDir: catalog.LockDir(),
 		Guard:   guard.Start,
 		Sink:    sink,
 		Now:     time.Now,
+	}
+}
+
+// Pusher pushes images of the current context's engine.
+func Pusher(dockerCLI command.Cli, retries uint, report func(push.Event)) push.Pusher {
+	scheme, _, _ := strings.Cut(dockerCLI.Client().DaemonHost(), "://")
+	return push.Pusher{
+		API:     dockerCLI.Client(),
+		Local:   scheme == "unix" || scheme == "npipe",
+		Context: dockerCLI.CurrentContext(),
+		Records: catalog.Pushes(),
+		Retries: retries,
+		Now:     time.Now,
+		Report:  report,
 	}
 }
 
