@@ -7,6 +7,7 @@ import (
 	"regexp"
 
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -73,6 +74,7 @@ func (j *job) registration() *workspace.Workspace {
 		ws.FriendlyName = fmt.Sprintf("Snapshot of %s - (%s)", base, j.plan.ref.Tag())
 	}
 	ws.Image = j.result.Image
+	ws.Run = session.WithTmp(ws.Run, j.plan.container.Config.Labels)
 	ws.Enabled = true
 	// The image may be on this engine only: another policy would try to pull it.
 	ws.Pull = workspace.PullMissing
