@@ -43,7 +43,7 @@ func StopSession(ctx context.Context, api Controller, s Session, opts StopOption
 	}
 	err := opts.Hook.Run(ctx, api, s)
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return fmt.Errorf("session %q is not stopped: %w", s.Name, ctx.Err())
 	}
 	if err != nil && opts.Warn != nil {
 		opts.Warn(err)
