@@ -46,12 +46,12 @@ build_desktop() {
 	# debootstrap mounts and starts things in there: they end with the namespaces.
 	if ! unshare --mount --pid --fork --kill-child \
 		debootstrap --variant=minbase --include="$desktop_packages" "$debian_suite" "$work/root" >"$work/log" 2>&1; then
+		rm -rf -- "$work/root"
 		show_log "$work/log"
 		die "debootstrap failed (all of it: $work/log). Mostly no way to the Debian mirror: see 'debootstrap --help' about proxies"
 	fi
 	furnish_desktop "$work/root"
 	tar -C "$work/root" --numeric-owner -cf "$work/tar" .
-	rm -f -- "$cache_root"/desktop-*.tar
 	mv -- "$work/tar" "$tar"
 	rm -rf -- "$work"
 	unlock
