@@ -38,6 +38,13 @@ test-engines: ## Run the end-to-end tests on every engine and image store
 	contrib/engines/test 29 overlay2 -- go test -count=1 ./plugin/e2e
 	contrib/engines/test 29 containerd -- go test -count=1 ./plugin/e2e
 
+DESKTOP := -- go test -count=1 -run '^TestDesktop' ./plugin/e2e
+.PHONY: test-desktop
+test-desktop: ## Launch, snapshot and launch again a real X desktop, on every engine
+	contrib/engines/test 20.10 overlay2 --desktop $(DESKTOP)
+	contrib/engines/test 29 overlay2 --desktop $(DESKTOP)
+	contrib/engines/test 29 containerd --desktop $(DESKTOP)
+
 .PHONY: bench
 bench: build ## Compare with plain docker: ratios, size, start-up
 	command -v hyperfine jq >/dev/null || apt-get install -y --no-install-recommends hyperfine jq >/dev/null

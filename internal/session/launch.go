@@ -83,8 +83,12 @@ func Launch(ctx context.Context, api Launcher, ws *workspace.Workspace, o Launch
 		name = ws.Name + "-" + id[:6]
 	}
 	cfg.Labels = sessionLabels(ws, o, id, name)
-	if err := provideImage(ctx, api, ws, o); err != nil {
+	img, err := provideImage(ctx, api, ws, o)
+	if err != nil {
 		return Launched{}, fmt.Errorf("launch workspace %q: %w", ws.Name, err)
+	}
+	if img.Config != nil {
+		host.Tmpfs = tmpfs(WithTmp(ws.Run, img.Config.Labels))
 	}
 	created, err := api.ContainerCreate(ctx, cfg, host, nil, nil, name)
 	if err != nil {
@@ -141,7 +145,7 @@ func containerConfig(ws *workspace.Workspace, o LaunchOptions) (*container.Confi
 		cfg.Env = append(cfg.Env, k+"="+ws.Run.Environment[k])
 	}
 	cfg.Env = append(cfg.Env, o.Env...)
-	host := &container.HostConfig{PortBindings: bindings, Tmpfs: map[string]string{}}
+	host := &container.HostConfig{PortBindings: bindings, Tmpfs: tmpfs(ws.Run)}
 	for _, v := range ws.Run.Volumes {
 		switch {
 		case strings.HasPrefix(v, "."):
@@ -152,14 +156,32 @@ func containerConfig(ws *workspace.Workspace, o LaunchOptions) (*container.Confi
 			cfg.Volumes[v] = struct{}{}
 		}
 	}
-	for _, v := range ws.Run.Tmpfs {
-		path, options, _ := strings.Cut(v, ":")
-		host.Tmpfs[path] = options
-	}
 	if err := limits(ws.Resources, &host.Resources, host); err != nil {
 		return nil, nil, err
 	}
 	return cfg, host, nil
+}
+
+// WithTmp returns run with a tmpfs at /tmp where the labels are those of a Kasm
+// image and the workspace says nothing of its own about /tmp. The locks and
+// sockets of the X server then end with the session instead of getting into a
+// snapshot, where they keep it from starting as another user
+// (https://github.com/kasmtech/workspaces-issues/issues/637).
+func WithTmp(run workspace.Run, labels map[string]string) workspace.Run {
+	none := run.Tmpfs != nil && len(run.Tmpfs) == 0
+	if labels[labelKasmImage] == "true" && !none && !run.Mounts("/tmp") {
+		run.Tmpfs = append(slices.Clip(run.Tmpfs), "/tmp:mode=1777,exec")
+	}
+	return run
+}
+
+func tmpfs(run workspace.Run) map[string]string {
+	mounts := map[string]string{}
+	for _, v := range run.Tmpfs {
+		path, options, _ := strings.Cut(v, ":")
+		mounts[path] = options
+	}
+	return mounts
 }
 
 func limits(r workspace.Resources, res *container.Resources, host *container.HostConfig) error {
@@ -189,35 +211,40 @@ func limits(r workspace.Resources, res *container.Resources, host *container.Hos
 	return nil
 }
 
-// provideImage pulls the image as the policy says.
-func provideImage(ctx context.Context, api Launcher, ws *workspace.Workspace, o LaunchOptions) error {
+// provideImage pulls the image as the policy says, and looks at it.
+func provideImage(ctx context.Context, api Launcher, ws *workspace.Workspace, o LaunchOptions) (image.InspectResponse, error) {
+	var none image.InspectResponse
 	policy := ws.Pull
 	if o.Pull != "" {
 		policy = o.Pull
 	}
 	if policy != workspace.PullAlways {
-		_, err := api.ImageInspect(ctx, ws.Image)
+		img, err := api.ImageInspect(ctx, ws.Image)
 		if err == nil {
-			return nil
+			return img, nil
 		}
 		if !cerrdefs.IsNotFound(err) {
-			return fmt.Errorf("look for image %q: %w", ws.Image, err)
+			return none, fmt.Errorf("look for image %q: %w", ws.Image, err)
 		}
 		if policy == workspace.PullNever {
-			return fmt.Errorf("image %q is not on this engine, and the pull policy is never: pull it, or give --pull missing", ws.Image)
+			return none, fmt.Errorf("image %q is not on this engine, and the pull policy is never: pull it, or give --pull missing", ws.Image)
 		}
 	}
 	auth, err := o.Auth(ws.Image)
 	if err != nil {
-		return fmt.Errorf("find credentials for image %q: %w", ws.Image, err)
+		return none, fmt.Errorf("find credentials for image %q: %w", ws.Image, err)
 	}
 	body, err := api.ImagePull(ctx, ws.Image, image.PullOptions{RegistryAuth: auth})
 	if err != nil {
-		return fmt.Errorf("pull image %q: %w", ws.Image, err)
+		return none, fmt.Errorf("pull image %q: %w", ws.Image, err)
 	}
 	defer body.Close()
 	if err := engine.ReadStream(body, o.Progress); err != nil {
-		return fmt.Errorf("pull image %q: %w", ws.Image, err)
+		return none, fmt.Errorf("pull image %q: %w", ws.Image, err)
 	}
-	return nil
+	img, err := api.ImageInspect(ctx, ws.Image)
+	if err != nil {
+		return none, fmt.Errorf("look at image %q, which was just pulled: %w", ws.Image, err)
+	}
+	return img, nil
 }

@@ -26,10 +26,12 @@ type StopOptions struct {
 	Timeout *int
 	// Hook is run in the session first, when it is running and Hook is not empty.
 	Hook Hook
+	// Warn receives the error of a hook that failed; nil discards it.
+	Warn func(error)
 }
 
 // StopSession stops s. A paused session is resumed first, so that it can shut
-// down cleanly; a hook that fails is reported but does not keep it running.
+// down cleanly; a hook that fails is warned of but does not keep it running.
 func StopSession(ctx context.Context, api Controller, s Session, opts StopOptions) error {
 	if err := s.Check(Stop); err != nil {
 		return err
@@ -39,14 +41,17 @@ func StopSession(ctx context.Context, api Controller, s Session, opts StopOption
 			return fmt.Errorf("resume session %q before it is stopped: %w", s.Name, err)
 		}
 	}
-	hookErr := opts.Hook.Run(ctx, api, s)
+	err := opts.Hook.Run(ctx, api, s)
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return fmt.Errorf("session %q is not stopped: %w", s.Name, ctx.Err())
+	}
+	if err != nil && opts.Warn != nil {
+		opts.Warn(err)
 	}
 	if err := api.ContainerStop(ctx, s.ID, container.StopOptions{Timeout: opts.Timeout}); err != nil {
 		return fmt.Errorf("stop session %q: %w", s.Name, err)
 	}
-	return hookErr
+	return nil
 }
 
 // PauseSession freezes s: disk, processes and memory stay as they are.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -78,6 +79,7 @@ func (j *job) registration() *workspace.Workspace {
 	}
 	ws.Run.Volumes = j.otherVolumes(ws.Run.Volumes)
 	ws.Image = j.result.Image
+	ws.Run = session.WithTmp(ws.Run, j.plan.container.Config.Labels)
 	ws.Enabled = true
 	// The image may be on this engine only: another policy would try to pull it.
 	ws.Pull = workspace.PullMissing

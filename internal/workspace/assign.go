@@ -12,7 +12,8 @@ import (
 )
 
 // ParseAssignment reads KEY=VALUE as typed on a command line: strings bare,
-// lists and tables in TOML. An empty list or table removes the key.
+// lists and tables in TOML. A list or table of which nothing is typed removes
+// the key; [] and {} are written as they are.
 func ParseAssignment(s string) (Edit, error) {
 	key, value, ok := strings.Cut(s, "=")
 	if !ok {
@@ -61,7 +62,7 @@ func ParseAssignment(s string) (Edit, error) {
 		if value != "" && !unmarshalOne(value, &one) {
 			return bad(`'["a", "b"]'`)
 		}
-		if len(one.V) > 0 {
+		if one.V != nil {
 			e.Value = one.V
 		}
 	case kindMap:
@@ -69,7 +70,7 @@ func ParseAssignment(s string) (Edit, error) {
 		if value != "" && !unmarshalOne(value, &one) {
 			return bad(`'{ A = "b" }'`)
 		}
-		if len(one.V) > 0 {
+		if one.V != nil {
 			e.Value = one.V
 		}
 	case kindTable:

@@ -29,6 +29,7 @@ open = "https://localhost:{6901}/"
 
 [hooks]
 before_stop = ["/dockerstartup/kasm_pre_shutdown_user.sh"]
+timeout = "1m30s"
 
 [lifetime]
 limit = "8h"
@@ -47,7 +48,7 @@ func TestDecodeReadsEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if ws.FriendlyName != "Firefox" || ws.Resources.CPUs != 2 || ws.Run.Environment["LANG"] != "en_US.UTF-8" ||
-		time.Duration(ws.Lifetime.Limit) != 8*time.Hour || ws.Snapshot.Of != "firefox" || ws.Snapshot.Created.IsZero() {
+		time.Duration(ws.Lifetime.Limit) != 8*time.Hour || time.Duration(ws.Hooks.Timeout) != 90*time.Second || ws.Snapshot.Of != "firefox" || ws.Snapshot.Created.IsZero() {
 		t.Errorf("got %+v", ws)
 	}
 	if ws.Type != TypeContainer || !ws.Enabled || ws.Pull != PullMissing {
@@ -58,7 +59,7 @@ func TestDecodeReadsEveryKey(t *testing.T) {
 func TestEncodedDecodesToTheSame(t *testing.T) {
 	for _, text := range []string{
 		full, `image = "x"`, "type = \"link\"\nurl = \"https://example.com\"\nenabled = false",
-		"image = \"x\"\n[run.environment]\n\"odd key\" = \"a \\\"b\\\"\\n\"\nB = 'c'",
+		"image = \"x\"\n[run]\ntmpfs = []\n", "image = \"x\"\n[run.environment]\n\"odd key\" = \"a \\\"b\\\"\\n\"\nB = 'c'",
 	} {
 		a, err := Decode("w", "f", []byte(text))
 		if err != nil {
@@ -169,9 +170,9 @@ func TestValidName(t *testing.T) {
 func TestParseAssignment(t *testing.T) {
 	for in, want := range map[string]any{
 		"image=x=y": "x=y", "enabled=false": false, "resources.cpus=1.5": 1.5, "friendly_name=": "",
-		`categories=["a", "b"]`: []string{"a", "b"}, "categories=": nil, "categories=[]": nil,
-		`run.environment={ A = "b" }`: map[string]string{"A": "b"},
-		" image =x":                   "x", "categories=[\"a\",\n\"b\"] # c": []string{"a", "b"}, "lifetime.limit=90m": "90m",
+		`categories=["a", "b"]`: []string{"a", "b"}, "categories=": nil, "categories=[]": []string{},
+		`run.environment={ A = "b" }`: map[string]string{"A": "b"}, "run.environment=": nil, "run.environment={}": map[string]string{},
+		" image =x": "x", "categories=[\"a\",\n\"b\"] # c": []string{"a", "b"}, "lifetime.limit=90m": "90m",
 		"snapshot.created=2026-11-23T20:00:00Z": time.Date(2026, 11, 23, 20, 0, 0, 0, time.UTC),
 	} {
 		if e, err := ParseAssignment(in); err != nil || !equal(e.Value, want) {

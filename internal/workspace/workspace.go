@@ -4,7 +4,10 @@ package workspace
 
 import (
 	"fmt"
+	"path"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -69,7 +72,9 @@ type Run struct {
 	Ports       []string          `toml:"ports"`
 	Environment map[string]string `toml:"environment"`
 	Volumes     []string          `toml:"volumes"`
-	Tmpfs       []string          `toml:"tmpfs"`
+	// Tmpfs that is empty but not nil also does without the one at /tmp that
+	// sessions of Kasm images get.
+	Tmpfs []string `toml:"tmpfs"`
 	// Open is the address of the session's page, with {PORT} for the host
 	// port that a container port is published on.
 	Open string `toml:"open"`
@@ -79,6 +84,8 @@ type Run struct {
 type Hooks struct {
 	BeforeStop     []string `toml:"before_stop"`
 	BeforeSnapshot []string `toml:"before_snapshot"`
+	// Timeout is what each may take; 0 means the usual 30 seconds.
+	Timeout Duration `toml:"timeout"`
 }
 
 // Lifetime limits how long a session lasts.
@@ -104,6 +111,20 @@ type Snapshot struct {
 
 // Duration is a time.Duration written like "8h" or "90m".
 type Duration time.Duration
+
+// Mounts tells whether a volume or a tmpfs is mounted at dir itself.
+func (r Run) Mounts(dir string) bool {
+	return slices.ContainsFunc(r.Tmpfs, func(v string) bool {
+		target, _, _ := strings.Cut(v, ":")
+		return path.Clean(target) == dir
+	}) || slices.ContainsFunc(r.Volumes, func(v string) bool {
+		parts := strings.Split(v, ":")
+		if len(parts) > 1 {
+			parts = parts[1:] // the source, or the drive letter before it
+		}
+		return slices.ContainsFunc(parts, func(target string) bool { return path.Clean(target) == dir })
+	})
+}
 
 // UnmarshalText reads what time.ParseDuration takes, above zero.
 func (d *Duration) UnmarshalText(text []byte) error {

@@ -35,7 +35,10 @@ func newRunCommand(dockerCLI command.Cli) *cobra.Command {
 		Short: "Launch a session of a workspace",
 		Long: `Launch a session: a container of the workspace's image, with its resources,
 ports, volumes and environment. Prints the session's name, and its address on
-standard error.`,
+standard error.
+
+Sessions of Kasm images get a tmpfs at /tmp, unless the workspace mounts something
+there itself or says "tmpfs = []".`,
 		Example: `  docker kasm run firefox
   docker kasm run --name work -e LANG=de_DE.UTF-8 firefox`,
 		Args: cli.ExactArgs(1),

@@ -3,3 +3,4 @@
 moby_version=v2.0.0-beta.24
 containerd_version=v2.1.5
 runc_version=v1.3.3
+debian_suite=bookworm

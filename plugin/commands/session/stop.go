@@ -2,12 +2,19 @@ package session
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
+	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 )
 
@@ -18,7 +25,8 @@ func newStopCommand(dockerCLI command.Cli) *cobra.Command {
 		Short: "Stop one or more sessions, keeping their disks",
 		Long: `Stop sessions. The disk stays as it is; programs have to be started again. A
 paused session is resumed first, so that it can shut down cleanly. The
-workspace's before_stop hook runs in each session that runs.`,
+workspace's before_stop hook runs in each session first, and its output is shown;
+one that fails or takes too long does not keep the session running.`,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var wait *int
@@ -26,7 +34,7 @@ workspace's before_stop hook runs in each session that runs.`,
 				wait = &timeout
 			}
 			return each(cmd.Context(), dockerCLI, args, func(ctx context.Context, s session.Session) error {
-				return session.StopSession(ctx, dockerCLI.Client(), s, session.StopOptions{Timeout: wait, Hook: stopHook(dockerCLI, s)})
+				return session.StopSession(ctx, dockerCLI.Client(), s, stopOptions(dockerCLI.Err(), s, wait))
 			})
 		},
 		ValidArgsFunction: completeNames(dockerCLI, session.Stop),
@@ -35,15 +43,38 @@ workspace's before_stop hook runs in each session that runs.`,
 	return cmd
 }
 
-// stopHook is what the session's workspace wants run before a stop; none when
-// the session has no workspace here.
-func stopHook(dockerCLI command.Cli, s session.Session) session.Hook {
+// stopOptions have the hook of the session's workspace; none when it has no
+// workspace here.
+func stopOptions(stderr io.Writer, s session.Session, timeout *int) session.StopOptions {
+	out := lineWriter{stderr, display.Line(s.Name)}
+	opts := session.StopOptions{Timeout: timeout, Warn: func(err error) { fmt.Fprintf(out, "warning: %s", err) }}
 	if s.Workspace == "" {
-		return session.Hook{}
+		return opts
 	}
 	ws, err := catalog.User().Get(s.Workspace)
-	if err != nil {
-		return session.Hook{}
+	switch {
+	case err == nil:
+		opts.Hook = session.Hook{Name: "before_stop", Command: ws.Hooks.BeforeStop, Timeout: time.Duration(ws.Hooks.Timeout), Output: out}
+	case !errors.Is(err, workspace.ErrNotFound):
+		opts.Warn(fmt.Errorf("its workspace cannot be read, so no before_stop hook is run: %w", err))
 	}
-	return session.Hook{Name: "before_stop", Command: ws.Hooks.BeforeStop, Output: dockerCLI.Err()}
+	return opts
+}
+
+// lineWriter writes each line with the name of the session it is about, as
+// several of them may write at the same time.
+type lineWriter struct {
+	out  io.Writer
+	name string
+}
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	var text strings.Builder
+	for line := range strings.Lines(string(p)) {
+		fmt.Fprintf(&text, "%s: %s\n", w.name, display.Line(strings.TrimRight(line, "\r\n")))
+	}
+	if _, err := io.WriteString(w.out, text.String()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
