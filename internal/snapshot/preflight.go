@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -74,7 +75,7 @@ func (j *job) runHook(ctx context.Context) error {
 		j.info("hook before_snapshot not run: the session is %s", j.plan.session.State)
 		return nil
 	}
-	hook := session.Hook{Name: "before_snapshot", Command: ws.Hooks.BeforeSnapshot, Output: infoWriter{j}}
+	hook := session.Hook{Name: "before_snapshot", Command: ws.Hooks.BeforeSnapshot, Timeout: time.Duration(ws.Hooks.Timeout), Output: infoWriter{j}}
 	if err := hook.Run(ctx, j.API, j.plan.session); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
