@@ -17,20 +17,19 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/docker-kasm/docker-kasm/internal/change"
+	"github.com/docker-kasm/docker-kasm/internal/diff"
 	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/push"
-	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
 // API is what a snapshot asks of the engine.
 type API interface {
-	session.Hooker
+	diff.API
 	engine.RegistryClient
 	lock.API
 	Tidier
-	ContainerInspectWithRaw(ctx context.Context, container string, getSize bool) (container.InspectResponse, []byte, error)
 	ContainerCommit(ctx context.Context, container string, options container.CommitOptions) (container.CommitResponse, error)
 	ContainerCreate(ctx context.Context, config *container.Config, hostConfig *container.HostConfig, networkingConfig *network.NetworkingConfig, platform *ocispec.Platform, containerName string) (container.CreateResponse, error)
 	ContainerExport(ctx context.Context, container string) (io.ReadCloser, error)
@@ -107,6 +106,8 @@ type Result struct {
 	LeftOut  []string `json:"LeftOut,omitempty"`
 	Warnings []string `json:"Warnings,omitempty"`
 	DryRun   bool     `json:"DryRun,omitempty"`
+	// Preview is what the image would hold; a dry run has it.
+	Preview *diff.Diff `json:"Preview,omitempty"`
 }
 
 // Pipeline runs snapshots against one engine and one catalog.

@@ -13,6 +13,7 @@ import (
 	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/go-units"
 
+	"github.com/docker-kasm/docker-kasm/internal/diff"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
@@ -56,7 +57,36 @@ func (j *job) preflight(ctx context.Context) error {
 	if labels := shown(p.labels); len(labels) > 0 {
 		j.info("labels given at run time are dropped: %s", strings.Join(labels, ", "))
 	}
-	return j.runHook(ctx)
+	if err := j.runHook(ctx); err != nil {
+		return err
+	}
+	return j.preview(ctx)
+}
+
+// preview names the files that may keep a copy from starting, and in a dry run
+// tells all that the image would hold.
+func (j *job) preview(ctx context.Context) error {
+	s := j.plan.session
+	if !j.req.DryRun {
+		changes, err := j.API.ContainerDiff(ctx, s.ID)
+		if err != nil {
+			return fmt.Errorf("ask what session %q has written: %w", s.Name, err)
+		}
+		if left := diff.Leftovers(changes); len(left) > 0 {
+			j.warn("may keep a copy from starting: %s; remove what does so in a before_snapshot hook, or give the workspace a tmpfs there", strings.Join(left, ", "))
+		}
+		return nil
+	}
+	d, err := diff.Of(ctx, j.API, s, diff.Options{})
+	if err != nil {
+		return err
+	}
+	// What is asked for is not left out.
+	d.LeftOut = slices.DeleteFunc(d.LeftOut, func(m diff.Mount) bool {
+		return slices.ContainsFunc(j.plan.mounts, func(in container.MountPoint) bool { return in.Destination == m.Path })
+	})
+	j.result.Preview, j.result.DryRun = &d, true
+	return nil
 }
 
 // anonymous is the form of the names that engines give to volumes without one.

@@ -112,8 +112,10 @@ func runCommit(ctx context.Context, dockerCLI command.Cli, options commitOptions
 	}
 	// A template that asks for what there is not is refused now, not after
 	// the image has been made.
-	if err := show(io.Discard, snapshot.Result{}); err != nil {
-		return err
+	if !options.request.DryRun {
+		if err := show(io.Discard, snapshot.Result{}); err != nil {
+			return err
+		}
 	}
 	if options.iidFile != "" {
 		if err := command.ValidateOutputPath(options.iidFile); err != nil {
@@ -213,5 +215,9 @@ func writeResult(out io.Writer, r snapshot.Result) error {
 	}
 	line(size, units.HumanSizeWithPrecision(float64(r.SizeWritten), 3))
 	line("Workspace", r.Workspace)
-	return w.Flush()
+	if err := w.Flush(); err != nil || r.Preview == nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	return session.WriteDiff(out, *r.Preview, session.DiffLimit)
 }

@@ -71,3 +71,14 @@ func completeNames(dockerCLI completion.APIClientProvider, verb session.Verb) co
 		return session.Names(sessions, verb, args), cobra.ShellCompDirectiveNoFileComp
 	}
 }
+
+// completeFirst offers them for the first argument only.
+func completeFirst(dockerCLI completion.APIClientProvider, verb session.Verb) cobra.CompletionFunc {
+	names := completeNames(dockerCLI, verb)
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return names(cmd, args, toComplete)
+	}
+}
