@@ -47,8 +47,9 @@ test-desktop: ## Launch, snapshot and launch again a real X desktop, on every en
 
 .PHONY: bench
 bench: build ## Compare with plain docker: ratios, size, start-up
-	command -v hyperfine jq >/dev/null || apt-get install -y --no-install-recommends hyperfine jq >/dev/null
+	command -v hyperfine jq /usr/bin/time >/dev/null || apt-get install -y --no-install-recommends hyperfine jq time >/dev/null
 	contrib/engines/test 20.10 overlay2 -- contrib/bench/bench
+	contrib/engines/test 29 overlay2 -- contrib/bench/bench
 	contrib/engines/test 29 containerd -- contrib/bench/bench
 
 FUZZTIME ?= 60s
