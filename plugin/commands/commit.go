@@ -44,12 +44,16 @@ if wanted, and register it as a new workspace.
 Everything that can be refused is refused before the session is touched. A
 running session is paused while its files are written and goes on afterwards; a
 paused one stays paused. Environment and labels that were given when the session
-was launched do not get into the image. Content of volumes, bind mounts and
-tmpfs is not part of it.
+was launched do not get into the image, unless --keep-env or --keep-label names
+them. Content of volumes, bind mounts and tmpfs is not part of it, unless
+--include-mount asks for that of a volume or bind mount.
+
+One snapshot of a session is made at a time on an engine: a second one waits.
 
 Without REPOSITORY[:TAG] a name is made from the session's image and the time.`,
 		Example: `  docker kasm commit firefox-3f9a1c
   docker kasm commit --push -c 'ENV LANG=de_DE.UTF-8' firefox-3f9a1c myrepo/firefox:work
+  docker kasm commit --keep-env LANG --include-mount /data firefox-3f9a1c
   docker kasm commit --registry https://index.docker.io/v1/ firefox-3f9a1c myrepo/firefox`,
 		Args: cli.RequiresRangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -99,6 +99,7 @@ func TestScripts(t *testing.T) {
 			"masked":   masked,
 			"setenv":   setenv,
 			"imagecfg": imageConfig,
+			"deep":     deep,
 			"proxy":    startProxy,
 			"fault":    fault,
 			"requests": requests,
