@@ -61,7 +61,10 @@ func (j *job) commitSession(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	watch := j.watchPause(ctx, pause)
+	watch, err := j.watchPause(ctx, pause)
+	if err != nil {
+		return err
+	}
 	defer watch.stop()
 
 	id, err := j.requestCommit(ctx, j.plan.session.ID, container.CommitOptions{

@@ -160,7 +160,8 @@ func (j *job) helperContainer(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("prepare the committed image: %w", err)
 	}
-	created, err := j.API.ContainerCreate(ctx, &container.Config{
+	// An engine makes the container even if nobody waits for it any more.
+	created, err := j.API.ContainerCreate(context.WithoutCancel(ctx), &container.Config{
 		// Some command has to be given; it is never run.
 		Image: plain, Cmd: []string{"docker-kasm"}, Labels: map[string]string{LabelSnapshot + ".id": j.id},
 	}, &container.HostConfig{NetworkMode: "none"}, nil, nil, helperName(j.id))

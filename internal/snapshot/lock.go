@@ -60,7 +60,7 @@ func (j *job) take(ctx context.Context, key string, noWait bool, waiting func(ow
 		Waiting: func(h lock.Holder) { waiting(" by " + h.Owner) },
 		Gone:    func(h lock.Holder) bool { return me.Place != "" && h.Place == me.Place },
 		Recover: func(ctx context.Context, h lock.Holder) error {
-			return Tidy(ctx, j.API, h, TidyOptions{Patience: patience, Report: func(text string) { j.info("%s", text) }})
+			return Tidy(ctx, j.API, h, TidyOptions{Patience: patience, Report: func(text string) { j.info("after a snapshot that was killed: %s", text) }})
 		},
 	})
 	if err != nil {

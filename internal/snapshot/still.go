@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/docker/docker/api/types/events"
@@ -19,12 +20,21 @@ type pauseWatch struct {
 // answered the commit.
 const lateEvent = 2 * time.Second
 
-func (j *job) watchPause(ctx context.Context, pause bool) pauseWatch {
+func (j *job) watchPause(ctx context.Context, pause bool) (pauseWatch, error) {
 	if !pause {
-		return pauseWatch{cancel: func() {}}
+		return pauseWatch{cancel: func() {}}, nil
+	}
+	// From a time on, because the request may reach the engine after the commit's.
+	info, err := j.API.Info(ctx)
+	if err != nil {
+		return pauseWatch{}, fmt.Errorf("ask the engine for its time: %w", err)
+	}
+	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
+	if err != nil {
+		return pauseWatch{}, fmt.Errorf("ask the engine for its time: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	messages, failed := j.API.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
+	messages, failed := j.API.Events(ctx, events.ListOptions{Since: fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()), Filters: filters.NewArgs(
 		filters.Arg("type", string(events.ContainerEventType)),
 		filters.Arg("container", j.plan.session.ID),
 		filters.Arg("event", string(events.ActionPause)),
@@ -55,7 +65,7 @@ func (j *job) watchPause(ctx context.Context, pause bool) pauseWatch {
 			}
 		}
 	}()
-	return pauseWatch{cancel: cancel, still: still}
+	return pauseWatch{cancel: cancel, still: still}, nil
 }
 
 // result returns how long the session stood still, if the engine told.

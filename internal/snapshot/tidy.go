@@ -66,7 +66,7 @@ func Tidy(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) erro
 		if err != nil && !cerrdefs.IsNotFound(err) {
 			return fmt.Errorf("remove the temporary container %s: %w", c.ID, err)
 		}
-		o.Report("removed the container of a snapshot that was killed")
+		o.Report("removed a temporary container")
 	}
 	return removeImages(ctx, api, dead, own, o)
 }
@@ -83,27 +83,21 @@ func removeImages(ctx context.Context, api Tidier, dead lock.Holder, own filters
 		return err
 	}
 	own.Add("dangling", "true")
-	images, err := api.ImageList(ctx, image.ListOptions{Filters: own})
-	if err != nil {
-		return fmt.Errorf("look for what a snapshot left: %w", err)
-	}
-	// One can be the parent of another, and then goes after it.
-	for len(images) > 0 {
-		var errs []error
-		before := len(images)
-		images = slices.DeleteFunc(images, func(img image.Summary) bool {
-			err := remove(img.ID)
-			errs = append(errs, err)
-			if err == nil {
-				o.Report("removed the image of a snapshot that was killed")
-			}
-			return err == nil
-		})
-		if len(images) == before {
-			return errors.Join(errs...)
+	for {
+		images, err := api.ImageList(ctx, image.ListOptions{Filters: own})
+		if err != nil {
+			return fmt.Errorf("look for what a snapshot left: %w", err)
 		}
+		var errs []error
+		for _, img := range images {
+			errs = append(errs, remove(img.ID))
+		}
+		if err := errors.Join(errs...); err != nil || len(images) == 0 {
+			return err
+		}
+		o.Report("removed a temporary image")
+		// One that was the parent of another is listed only now.
 	}
-	return nil
 }
 
 // resume waits for the commit of a dead snapshot to end, which engines do not
@@ -139,7 +133,7 @@ func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) er
 		}
 		if paused && !told {
 			told = true
-			o.Report("the engine is still at a snapshot that was killed: waiting for it")
+			o.Report("the engine is still writing an image: waiting for it")
 		}
 		select {
 		case <-ctx.Done():
@@ -158,7 +152,7 @@ func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) er
 			if err := api.ContainerUnpause(ctx, dead.Key); err != nil {
 				return fmt.Errorf("resume the session of a snapshot that was killed: %w; resume it with `docker unpause %s`", err, dead.Key)
 			}
-			o.Report("resumed the session of a snapshot that was killed")
+			o.Report("resumed the session")
 			return nil
 		}
 	}

@@ -17,18 +17,26 @@ func TestInterrupt(t *testing.T) {
 	s := newSuite(t)
 	t.Cleanup(func() { cleanUp("e2einterrupt") })
 	name := "e2einterrupt.work"
-	s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage)...)
+	s.docker(t, append(append([]string{"run", "-d", "-v", "e2einterrupt.data:/data"}, managed(name)...), baseImage)...)
 	// Enough to write that the commit is still under way when the signal comes.
-	s.docker(t, "exec", name, "dd", "if=/dev/urandom", "of=/big", "bs=1M", "count=150")
+	s.docker(t, "exec", name, "dd", "if=/dev/urandom", "of=/big", "bs=1M", "count=60")
 	for _, state := range []string{"running", "paused"} {
 		if state == "paused" {
 			s.docker(t, "pause", name)
 		}
-		for _, step := range []string{"plan", "preflight", "lock", "commit", "clean", "verify"} {
-			t.Run(fmt.Sprintf("in %s while %s", step, state), func(t *testing.T) {
-				ref := "e2einterrupt:" + state + "-" + step
-				before := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", "label=io.github.docker-kasm.snapshot.workspace=states")
-				out, err := interrupted(s, t, step, name, ref)
+		for _, at := range []struct{ name, event string }{
+			{"plan", started("plan")},
+			{"preflight", started("preflight")},
+			{"lock", started("lock")},
+			{"commit", started("commit")},
+			{"layers", `"Message":"brought in: the content of /data`},
+			{"clean", started("clean")},
+			{"verify", started("verify")},
+		} {
+			t.Run(fmt.Sprintf("in %s while %s", at.name, state), func(t *testing.T) {
+				ref := "e2einterrupt:" + state + "-" + at.name
+				before := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", "label=io.github.docker-kasm.snapshot.id")
+				out, err := interrupted(s, t, at.event, name, ref)
 				var exit *exec.ExitError
 				// The signal may come after the last moment it can act on.
 				done := err == nil
@@ -43,7 +51,7 @@ func TestInterrupt(t *testing.T) {
 				} else if done && !tagged {
 					t.Errorf("reported as done without an image: %s", out)
 				}
-				if after := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", "label=io.github.docker-kasm.snapshot.workspace=states"); after != before {
+				if after := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", "label=io.github.docker-kasm.snapshot.id"); after != before {
 					t.Errorf("a temporary image is left:\n%s\nbefore:\n%s", after, before)
 				}
 			})
@@ -51,13 +59,16 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// interrupted runs a commit and sends it SIGINT when a step has started. It
-// returns all it printed.
-func interrupted(s suite, t *testing.T, step, name, ref string) (string, error) {
+// started is what the event of a step that begins holds.
+func started(step string) string { return fmt.Sprintf(`"Step":%q,"Type":"started"`, step) }
+
+// interrupted runs a commit with all that makes temporary images and sends it
+// SIGINT upon an event. It returns all it printed.
+func interrupted(s suite, t *testing.T, event, name, ref string) (string, error) {
 	t.Helper()
-	cmd := exec.Command("docker", "kasm", "commit", "--progress", "json", "--format", "json", "--no-register", name, ref)
+	cmd := exec.Command("docker", "kasm", "commit", "--progress", "json", "--format", "json", "--no-register", "--include-mount", "/data", "--flatten", name, ref)
 	cmd.Env = s.user(t).env
-	return onEvent(t, cmd, fmt.Sprintf(`"Step":%q,"Type":"started"`, step))
+	return onEvent(t, cmd, event)
 }
 
 // onEvent runs a command and sends it SIGINT when a line of its stderr has the
