@@ -23,7 +23,7 @@ func (j *job) commit(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return j.shape(ctx)
-		case ctx.Err() != nil, j.unanswered, j.plan.layers <= maxLayers:
+		case ctx.Err() != nil, engine.ConnectionLost(err), j.plan.layers <= maxLayers:
 			return err
 		case !j.req.Flatten:
 			return fmt.Errorf("%w; it would have %d layers: make one of them with --flatten", err, j.plan.layers)
@@ -71,7 +71,8 @@ func (j *job) commitSession(ctx context.Context) error {
 		Comment: j.req.Message, Author: j.req.Author, Changes: j.req.Changes.Lines(), Pause: !j.req.NoPause, Config: &j.plan.base,
 	})
 	j.replace(id)
-	if j.unanswered {
+	if engine.ConnectionLost(err) {
+		// Whether the session runs again is seen to once the engine answers.
 		return err
 	}
 	if stillErr := j.ensureRunning(ctx, pause); stillErr != nil {
@@ -129,7 +130,10 @@ func (j *job) requestCommit(ctx context.Context, of string, options container.Co
 		return got.id, ctx.Err()
 	}
 	if got.err != nil {
-		j.unanswered = engine.ConnectionLost(got.err) && j.plan.engine.Store == engine.Graphdriver
+		if engine.ConnectionLost(got.err) {
+			j.unanswered = j.plan.engine.Store == engine.Graphdriver
+			return got.id, fmt.Errorf("commit session %q: the connection to the engine was lost: %w", j.plan.session.Name, got.err)
+		}
 		return got.id, fmt.Errorf("commit session %q: %w", j.plan.session.Name, got.err)
 	}
 	return got.id, nil

@@ -213,11 +213,9 @@ func writeResult(out io.Writer, r snapshot.Result) error {
 	line("Image ID", r.ImageID)
 	line("Digest", r.Digest)
 	line("Verified", verified(r.Verified))
-	size := "Written"
-	if r.DryRun {
-		size = "To write"
+	if !r.DryRun {
+		line("Written", units.HumanSizeWithPrecision(float64(r.SizeWritten), 3))
 	}
-	line(size, units.HumanSizeWithPrecision(float64(r.SizeWritten), 3))
 	line("Workspace", r.Workspace)
 	if err := w.Flush(); err != nil || r.Preview == nil {
 		return err
