@@ -38,6 +38,14 @@ test-engines: ## Run the end-to-end tests on every engine and image store
 	contrib/engines/test 29 overlay2 -- go test -count=1 ./plugin/e2e
 	contrib/engines/test 29 containerd -- go test -count=1 ./plugin/e2e
 
+ROUNDS ?= 20
+FAULTS = KASM_TEST_FAULTS=$(ROUNDS) go test -count=1 -timeout 3h -v -run '^TestFaults$$' ./plugin/e2e
+.PHONY: test-faults
+test-faults: ## Fail pushes, kill plugin and engine ROUNDS times (20) at each step, on every engine
+	contrib/engines/test 20.10 overlay2 -- env $(FAULTS)
+	contrib/engines/test 29 overlay2 -- env $(FAULTS)
+	contrib/engines/test 29 containerd -- env $(FAULTS)
+
 .PHONY: bench
 bench: build ## Compare with plain docker: ratios, size, start-up
 	command -v hyperfine jq >/dev/null || apt-get install -y --no-install-recommends hyperfine jq >/dev/null
