@@ -14,6 +14,8 @@ import (
 // user is a person with a docker configuration of their own.
 type user struct {
 	env []string
+	// config is the folder of that configuration.
+	config string
 }
 
 func (s suite) user(t *testing.T) user {
@@ -25,7 +27,7 @@ func (s suite) user(t *testing.T) user {
 	if err := os.Symlink(s.plugin, filepath.Join(config, "cli-plugins", "docker-kasm")); err != nil {
 		t.Fatal(err)
 	}
-	return user{env: append(os.Environ(), "DOCKER_CONFIG="+config, "DOCKER_HOST="+s.host)}
+	return user{env: append(os.Environ(), "DOCKER_CONFIG="+config, "DOCKER_HOST="+s.host), config: config}
 }
 
 func (u user) kasm(args ...string) (string, error) {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The first process of an engine, alone in new network, mount and pid namespaces.
-# It sets them up, runs dockerd (which runs its own containerd) and ends with it.
+# It sets them up, runs dockerd (which runs its own containerd) and ends with it,
+# unless it was killed: then it runs it again, as an init system does.
 set -eu
 # shellcheck source=lib/common.sh
 . "${0%/*}/common.sh"
@@ -26,10 +27,16 @@ main() {
 
 	end=
 	trap 'end=1; kill -TERM "$dockerd" 2>/dev/null || true' TERM INT
-	dockerd --config-file "$dir/daemon.json" &
-	dockerd=$!
-	while kill -0 "$dockerd" 2>/dev/null; do
-		wait "$dockerd" || true
+	while :; do
+		dockerd --config-file "$dir/daemon.json" &
+		dockerd=$!
+		status=0
+		while kill -0 "$dockerd" 2>/dev/null; do
+			wait "$dockerd" && status=0 || status=$?
+		done
+		[ -z "$end" ] && [ "$status" -eq 137 ] || break
+		echo "engine: dockerd was killed, running it again"
+		rm -f /run/docker.pid # its number may be another's by now
 	done
 	[ -n "$end" ] || echo "engine: dockerd ended by itself"
 	thaw "/docker-kasm-${dir##*/}" # a paused container would keep the kernel from ending us
