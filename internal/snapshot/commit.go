@@ -106,9 +106,16 @@ func (j *job) requestCommit(ctx context.Context, of string, options container.Co
 	if j.plan.engine.Store == engine.Graphdriver {
 		callCtx = context.WithoutCancel(ctx)
 	}
-	if j.guard != nil {
-		j.guard.Committing(j.plan.engine.Store == engine.Graphdriver)
-		defer j.guard.Committing(false)
+	if j.plan.engine.Store == engine.Graphdriver {
+		if err := j.noteCommit(ctx, true); err != nil {
+			return "", err
+		}
+		defer func() {
+			if !j.unanswered {
+				// Should this fail, only a dead snapshot's commit is waited for in vain.
+				_ = j.noteCommit(context.WithoutCancel(ctx), false)
+			}
+		}()
 	}
 	done := make(chan answer, 1)
 	go func() {

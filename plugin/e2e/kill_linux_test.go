@@ -115,14 +115,14 @@ func (v *victim) prepare(t *testing.T, r round) {
 
 // run makes the snapshot and calls kill in its step. met tells whether the step
 // was under way then.
-func (r round) run(t *testing.T, kill func()) (met bool, result snapshot.Result) {
+func (r round) run(t *testing.T, kill func(plugin []int)) (met bool, result snapshot.Result) {
 	t.Helper()
 	c := r.commit(t, r.ref, r.options...)
 	var at time.Time
 	if c.await(r.step) {
 		time.Sleep(r.delay)
+		kill(children(c.cmd.Process.Pid))
 		at = time.Now()
-		kill()
 	}
 	_, result = c.wait(t)
 	return !at.IsZero() && c.under(r.step, at), result
@@ -138,10 +138,7 @@ func signal(pids []int, sig syscall.Signal) {
 func (f *faults) testKillPlugin(t *testing.T) {
 	v := f.newVictim(t, "e2efaults.plugin", 100)
 	v.eachRound(t, "kill plugin", func(t *testing.T, r round) (bool, []string) {
-		met, result := r.run(t, func() {
-			commands, _ := r.processes()
-			signal(commands, syscall.SIGKILL)
-		})
+		met, result := r.run(t, func(plugin []int) { signal(plugin, syscall.SIGKILL) })
 		wrong := r.settle(t, settled, func(ctx context.Context) []string {
 			return append(r.leftovers(ctx), r.inState(ctx, r.state)...)
 		})
@@ -153,19 +150,19 @@ func (f *faults) testKillPlugin(t *testing.T) {
 func (f *faults) testKillBoth(t *testing.T) {
 	v := f.newVictim(t, "e2efaults.both", 100)
 	v.eachRound(t, "kill plugin and guard", func(t *testing.T, r round) (bool, []string) {
-		met, result := r.run(t, func() {
-			// Neither may see the other go.
-			commands, _ := r.processes()
-			signal(commands, syscall.SIGSTOP)
-			_, guards := r.processes()
-			signal(guards, syscall.SIGKILL)
-			signal(commands, syscall.SIGKILL)
+		met, result := r.run(t, func(plugin []int) {
+			// The guard must not see the plugin go.
+			signal(plugin, syscall.SIGSTOP)
+			for _, pid := range plugin {
+				signal(children(pid), syscall.SIGKILL)
+			}
+			signal(plugin, syscall.SIGKILL)
 		})
 		wrong := r.settle(t, settled, func(context.Context) []string {
 			// A guard that was about to be started.
-			commands, guards := r.processes()
-			signal(guards, syscall.SIGKILL)
-			if len(commands)+len(guards) > 0 {
+			pids := r.processes()
+			signal(pids, syscall.SIGKILL)
+			if len(pids) > 0 {
 				return []string{"the processes do not end"}
 			}
 			return nil
@@ -192,7 +189,7 @@ func (f *faults) testKillEngine(t *testing.T) {
 	v := f.newVictim(t, "e2efaults.engine", 100)
 	v.eachRound(t, "kill engine", func(t *testing.T, r round) (bool, []string) {
 		pid, state := v.enginePid(t), r.state
-		met, result := r.run(t, func() {
+		met, result := r.run(t, func([]int) {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
