@@ -8,8 +8,11 @@ import (
 	"sync"
 	"testing"
 	"text/tabwriter"
+	"time"
 
 	"github.com/docker/docker/client"
+
+	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 )
 
 // TestFaults breaks what a snapshot depends on, and holds what is left after
@@ -46,6 +49,8 @@ type faults struct {
 	rounds   int
 	registry string
 	tally    tally
+	// took has how long each step takes, for each of the variants.
+	took []map[snapshot.Step]time.Duration
 }
 
 // tally counts rounds, for the table at the end.

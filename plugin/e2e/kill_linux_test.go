@@ -48,17 +48,21 @@ var variants = [][]string{{}, {"--flatten"}, {}, {"--include-mount", mountAt}, {
 // variants, with a delay that ends within the step.
 func (v *victim) eachRound(t *testing.T, fault string, do func(*testing.T, round) (met bool, wrong []string)) {
 	states := []session.State{session.Running, session.Paused, session.Running, session.Stopped}
-	long := make([]map[snapshot.Step]time.Duration, len(variants))
-	for i, options := range variants {
-		long[i] = v.measure(t, options)
+	if v.took == nil {
+		for _, options := range variants {
+			v.took = append(v.took, v.measure(t, options))
+		}
 	}
 	for _, step := range steps {
 		t.Run(string(step), func(t *testing.T) {
 			for i := range v.rounds {
 				variant := i % len(variants)
-				r := round{victim: v, step: step, state: states[i%len(states)], options: append([]string{"--push"}, variants[variant]...)}
+				r := round{victim: v, step: step, state: states[i%len(states)], options: variants[variant]}
+				if step == snapshot.StepPush {
+					r.options = append([]string{"--push"}, r.options...)
+				}
 				r.ref = fmt.Sprintf("%s/e2efaults-%s:%d", v.registry, step, i)
-				if within := long[variant][step]; i > 0 && within > 0 {
+				if within := v.took[variant][step]; i > 0 && within > 0 {
 					r.delay = rand.N(within) //nolint:gosec // no secret
 				}
 				v.prepare(t, r)
@@ -136,7 +140,7 @@ func signal(pids []int, sig syscall.Signal) {
 
 // testKillPlugin kills the plugin at each step. Its guard has to tidy up.
 func (f *faults) testKillPlugin(t *testing.T) {
-	v := f.newVictim(t, "e2efaults.plugin", 100)
+	v := f.newVictim(t, "e2efaults.plugin", 60)
 	v.eachRound(t, "kill plugin", func(t *testing.T, r round) (bool, []string) {
 		met, result := r.run(t, func(plugin []int) { signal(plugin, syscall.SIGKILL) })
 		wrong := r.settle(t, settled, func(ctx context.Context) []string {
@@ -148,7 +152,7 @@ func (f *faults) testKillPlugin(t *testing.T) {
 
 // testKillBoth kills the plugin and its guard. The next snapshot has to tidy up.
 func (f *faults) testKillBoth(t *testing.T) {
-	v := f.newVictim(t, "e2efaults.both", 100)
+	v := f.newVictim(t, "e2efaults.both", 60)
 	v.eachRound(t, "kill plugin and guard", func(t *testing.T, r round) (bool, []string) {
 		met, result := r.run(t, func(plugin []int) {
 			// The guard must not see the plugin go.
@@ -186,7 +190,7 @@ func (f *faults) testKillBoth(t *testing.T) {
 // or its guard has to tidy up. Such an engine stops its containers: the session
 // must then be startable.
 func (f *faults) testKillEngine(t *testing.T) {
-	v := f.newVictim(t, "e2efaults.engine", 100)
+	v := f.newVictim(t, "e2efaults.engine", 60)
 	v.eachRound(t, "kill engine", func(t *testing.T, r round) (bool, []string) {
 		pid, state := v.enginePid(t), r.state
 		met, result := r.run(t, func([]int) {

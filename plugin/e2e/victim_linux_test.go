@@ -40,12 +40,22 @@ type victim struct {
 // mountAt is where a victim has a volume.
 const mountAt = "/data"
 
+// ofWorkspace is the workspace that managed names.
+const ofWorkspace = "states"
+
 // newVictim launches a session with some megabytes to write, and a volume.
 func (f *faults) newVictim(t *testing.T, name string, megabytes int) *victim {
 	t.Helper()
 	options := append(managed(name), "-v", name+":"+mountAt, "-e", "RUNTIME=given")
 	f.docker(t, append(append([]string{"run", "-d"}, options...), baseImage)...)
 	v := &victim{faults: f, user: f.user(t), name: name}
+	// A hook lets the step preflight take long enough to be met.
+	if err := workspace.Open(v.catalogDir()).Create(&workspace.Workspace{
+		Name: ofWorkspace, Type: workspace.TypeContainer, Image: baseImage, Pull: workspace.PullMissing,
+		Hooks: workspace.Hooks{BeforeSnapshot: []string{"sleep", "0.2"}},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	v.write(t, "/big", megabytes)
 	v.write(t, mountAt+"/content", 2)
 	return v
@@ -313,7 +323,7 @@ func (v *victim) forget(t *testing.T, ref string) {
 	}
 	files, _ := filepath.Glob(filepath.Join(v.catalogDir(), "*"))
 	for _, f := range files {
-		if filepath.Base(f) != ".lock" {
+		if filepath.Base(f) != ".lock" && filepath.Base(f) != ofWorkspace+".toml" {
 			_ = os.Remove(f)
 		}
 	}
