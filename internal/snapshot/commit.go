@@ -64,7 +64,7 @@ func (j *job) commitSession(ctx context.Context) error {
 	watch := j.watchPause(ctx, pause)
 	defer watch.stop()
 
-	id, err := j.requestCommit(ctx, j.plan.session.ID, container.CommitOptions{
+	id, err := j.requestCommit(ctx, j.plan.session.ID, pause, container.CommitOptions{
 		Comment: j.req.Message, Author: j.req.Author, Changes: j.req.Changes.Lines(), Pause: !j.req.NoPause, Config: &j.plan.base,
 	})
 	j.replace(id)
@@ -96,8 +96,9 @@ func (j *job) willPause(ctx context.Context) (bool, error) {
 
 // requestCommit returns the new image's id. Engines with a graphdriver finish
 // a commit whose client went away: after an interrupt their answer is awaited,
-// so that the image can be found and removed.
-func (j *job) requestCommit(ctx context.Context, of string, options container.CommitOptions) (string, error) {
+// so that the image can be found and removed. pause tells that the container
+// stands still meanwhile.
+func (j *job) requestCommit(ctx context.Context, of string, pause bool, options container.CommitOptions) (string, error) {
 	type answer struct {
 		id  string
 		err error
@@ -107,13 +108,17 @@ func (j *job) requestCommit(ctx context.Context, of string, options container.Co
 		callCtx = context.WithoutCancel(ctx)
 	}
 	if j.plan.engine.Store == engine.Graphdriver {
-		if err := j.noteCommit(ctx, true); err != nil {
+		kind := committing
+		if pause {
+			kind = pausing
+		}
+		if err := j.noteCommit(ctx, kind); err != nil {
 			return "", err
 		}
 		defer func() {
 			if !j.unanswered {
 				// Should this fail, only a dead snapshot's commit is waited for in vain.
-				_ = j.noteCommit(context.WithoutCancel(ctx), false)
+				_ = j.noteCommit(context.WithoutCancel(ctx), "")
 			}
 		}()
 	}

@@ -45,17 +45,19 @@ func (j *job) lock(ctx context.Context) (context.Context, error) {
 	return held, nil
 }
 
-// committing is what a holder's note has, after the session's state, while the
-// engine is at a commit that it would go on with if nobody waited for it.
-const committing = " committing"
+// What a holder's note has, after the session's state, while the engine is at a
+// commit that it would go on with if nobody waited for it: one that the session
+// stands still for, or one that shows in nothing.
+const (
+	pausing    = "pausing"
+	committing = "committing"
+)
 
-// noteCommit notes for whoever has to take over that a commit begins or has
-// ended.
-func (j *job) noteCommit(ctx context.Context, begins bool) error {
-	j.held.Note = strings.TrimSuffix(j.held.Note, committing)
-	if begins {
-		j.held.Note += committing
-	}
+// noteCommit notes for whoever has to take over that a commit begins, or, with
+// "", that it has ended.
+func (j *job) noteCommit(ctx context.Context, kind string) error {
+	state, _, _ := strings.Cut(j.held.Note, " ")
+	j.held.Note = strings.TrimSpace(state + " " + kind)
 	err := j.onEngine.Note(ctx, j.held.Note)
 	if err == nil {
 		j.held = j.onEngine.Holder()

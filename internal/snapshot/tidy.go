@@ -16,6 +16,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 )
@@ -60,18 +61,28 @@ func Tidy(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) erro
 	if err := resume(ctx, api, dead, o); err != nil {
 		return err
 	}
-	if err := sweep(ctx, api, dead, o); err != nil || o.Late == 0 {
-		return err
-	}
-	timer := time.NewTimer(o.Late)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return sweep(ctx, api, dead, o)
+	end := time.Now().Add(busy)
+	for again := false; ; again = true {
+		err := sweep(ctx, api, dead, o)
+		switch {
+		case o.Late == 0, engine.ConnectionLost(err):
+			return err
+		case err == nil && again, err != nil && time.Now().After(end):
+			return err
+		}
+		timer := time.NewTimer(o.Late)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(err, ctx.Err())
+		case <-timer.C:
+		}
 	}
 }
+
+// busy is how long an engine may refuse to remove what a dead snapshot's last
+// request still uses.
+const busy = time.Minute
 
 // sweep removes the containers and images of a dead snapshot that are there.
 func sweep(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) error {
@@ -134,7 +145,7 @@ func removeImages(ctx context.Context, api Tidier, dead lock.Holder, own filters
 func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	state, atCommit := strings.CutSuffix(dead.Note, committing)
+	state, commit, atCommit := strings.Cut(dead.Note, " ")
 	var commits <-chan events.Message
 	var failed <-chan error
 	if atCommit {
@@ -143,6 +154,9 @@ func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) er
 			Since:   strconv.FormatInt(dead.Since.Unix(), 10),
 			Filters: filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("event", string(events.ActionCommit))),
 		})
+	}
+	if commit == pausing {
+		o.Unseen = min(o.Unseen, Late)
 	}
 	deadline, unseen := time.NewTimer(o.Patience), time.NewTimer(o.Unseen)
 	defer deadline.Stop()

@@ -25,7 +25,9 @@ var (
 )
 
 const (
-	extension   = ".toml"
+	extension = ".toml"
+	// temporary matches the files that are not whole yet.
+	temporary   = ".*" + extension + "[0-9]*"
 	maxFile     = 1 << 20
 	lockTimeout = 10 * time.Second
 )

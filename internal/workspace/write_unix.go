@@ -11,9 +11,6 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// temporary matches the files that write makes before they get their name.
-const temporary = ".*" + extension + "[0-9]*"
-
 // write replaces a file as a whole. A link is kept, and what it leads to is
 // replaced: that is how people keep such files in a repository of their own.
 func (c *Catalog) write(name string, data []byte) error {

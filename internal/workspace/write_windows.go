@@ -7,13 +7,10 @@ import (
 	"path/filepath"
 )
 
-// temporary matches the files that write makes before they get their name.
-const temporary = ".*" + extension + "-[0-9]*"
-
 // write replaces a file as a whole, by a rename over it.
 func (c *Catalog) write(name string, data []byte) error {
 	path := c.path(name)
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+name+extension+"-*")
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+name+extension+"*")
 	if err != nil {
 		return fmt.Errorf("write workspace %q: %w", name, err)
 	}

@@ -70,8 +70,10 @@ func TestSnapshotsOfOneSessionFollowEachOther(t *testing.T) {
 	if strings.Join(got, " ") != want {
 		t.Errorf("the engine did %v", got)
 	}
-	for _, w := range append(one.leftovers(t.Context()), other.leftovers(t.Context())...) {
-		t.Error(w)
+	for _, v := range []*victim{one, other} {
+		for _, w := range v.settle(t, settled, v.leftovers) {
+			t.Error(w)
+		}
 	}
 }
 

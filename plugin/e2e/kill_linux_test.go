@@ -24,8 +24,9 @@ var steps = []snapshot.Step{
 	snapshot.StepClean, snapshot.StepVerify, snapshot.StepPush, snapshot.StepRegister,
 }
 
-// settled bounds how long a killed snapshot may take to be tidied up.
-const settled = time.Minute
+// settled bounds how long a killed snapshot may take to be tidied up: a commit
+// that shows in nothing is waited for for a minute.
+const settled = 90 * time.Second
 
 // round is one snapshot that something is killed in.
 type round struct {

@@ -144,7 +144,7 @@ func tidy(ctx context.Context, api api, last message) error {
 	for {
 		var err error
 		if last.Held {
-			err = snapshot.Tidy(ctx, api, *last.Holder, snapshot.TidyOptions{Patience: patience, Unseen: patience, Late: snapshot.Late})
+			err = snapshot.Tidy(ctx, api, *last.Holder, snapshot.TidyOptions{Patience: patience, Unseen: lock.Lease, Late: snapshot.Late})
 		}
 		if err == nil {
 			err = lock.Remove(ctx, api, lock.Holder{Run: last.Holder.Run})
