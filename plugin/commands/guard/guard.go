@@ -51,7 +51,7 @@ func Start(holder lock.Holder) snapshot.Guard {
 	if err != nil {
 		return none{}
 	}
-	cmd := exec.Command(self, append(globalArgs(os.Args), commandName)...) //nolint:gosec // this program
+	cmd := exec.Command(self, append(globalArgs(os.Args), commandName)...) //nolint:gosec,noctx // this program, which is to outlive us
 	// Without the docker CLI's socket, whose end would end the guard as well.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "DOCKER_CLI_PLUGIN_SOCKET=") })
 	detach(cmd)
