@@ -13,7 +13,7 @@ export CGO_ENABLED := 0
 
 .PHONY: help
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## Build bin/docker-kasm
@@ -52,6 +52,11 @@ test-faults: ## Fail pushes, kill plugin and engine ROUNDS times (20) at each st
 	contrib/engines/test 20.10 overlay2 -- env $(FAULTS)
 	contrib/engines/test 29 overlay2 -- env $(FAULTS)
 	contrib/engines/test 29 containerd -- env $(FAULTS)
+
+.PHONY: test-faults-short
+test-faults-short: ROUNDS = 1
+test-faults-short: ## Fail a few pushes, kill plugin and engine once at each step, on one engine
+	contrib/engines/test 20.10 overlay2 -- env $(FAULTS)
 
 .PHONY: bench
 bench: build ## Compare with plain docker: ratios, size, start-up

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -93,7 +94,9 @@ type Options struct {
 
 // Lock is a lock that is held.
 type Lock struct {
-	api    API
+	api API
+	// mu guards me, which changes as the lock is renewed.
+	mu     sync.Mutex
 	me     Holder
 	cancel context.CancelCauseFunc
 	// ended is closed when the lock is renewed no more.
@@ -190,7 +193,20 @@ func closed() chan struct{} {
 }
 
 // Holder tells who holds the lock, and since when.
-func (l *Lock) Holder() Holder { return l.me }
+func (l *Lock) Holder() Holder {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.me
+}
+
+// Note renews the lock with another note.
+func (l *Lock) Note(ctx context.Context, note string) error {
+	lost, err := l.renew(ctx, func(h *Holder) { h.Note = note })
+	if lost {
+		return ErrLost
+	}
+	return err
+}
 
 // keep renews the lock until it is released.
 func (l *Lock) keep(ctx context.Context) context.Context {
@@ -208,7 +224,9 @@ func (l *Lock) keep(ctx context.Context) context.Context {
 				return
 			case <-ticker.C:
 			}
-			if lost := l.renew(renewing); lost {
+			// An engine that does not answer has not given the lock to another
+			// either.
+			if lost, _ := l.renew(renewing, func(*Holder) {}); lost {
 				cancel(ErrLost)
 				return
 			}
@@ -217,22 +235,24 @@ func (l *Lock) keep(ctx context.Context) context.Context {
 	return held
 }
 
-// renew makes the next volume and removes the last. An engine that does not
-// answer has not given the lock to another either.
-func (l *Lock) renew(ctx context.Context) (lost bool) {
+// renew makes the next volume, with what has changed, and removes the last.
+func (l *Lock) renew(ctx context.Context, change func(*Holder)) (lost bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	next := l.me
 	next.generation++
+	change(&next)
 	mine, err := create(ctx, l.api, &next)
 	if err != nil {
-		return false
+		return false, err
 	}
 	if !mine {
-		return true
+		return true, nil
 	}
 	// Should this fail, Release does it.
 	_ = remove(ctx, l.api, l.me)
 	l.me = next
-	return false
+	return false, nil
 }
 
 // Release gives the lock back. It works after an interrupt too.
@@ -257,7 +277,8 @@ func create(ctx context.Context, api API, h *Holder) (bool, error) {
 	return ok && made.Run == h.Run, nil
 }
 
-// Remove gives a lock back, with every volume that the holder made for it.
+// Remove gives a lock back, with every volume that the holder made for it. A
+// holder without a key gives back all that its run holds.
 func Remove(ctx context.Context, api API, h Holder) error {
 	all, err := List(ctx, api, h.Key)
 	errs := []error{err}

@@ -67,7 +67,7 @@ func (j *job) commitSession(ctx context.Context) error {
 	}
 	defer watch.stop()
 
-	id, err := j.requestCommit(ctx, j.plan.session.ID, container.CommitOptions{
+	id, err := j.requestCommit(ctx, j.plan.session.ID, pause, container.CommitOptions{
 		Comment: j.req.Message, Author: j.req.Author, Changes: j.req.Changes.Lines(), Pause: !j.req.NoPause, Config: &j.plan.base,
 	})
 	j.replace(id)
@@ -100,8 +100,9 @@ func (j *job) willPause(ctx context.Context) (bool, error) {
 
 // requestCommit returns the new image's id. Engines with a graphdriver finish
 // a commit whose client went away: after an interrupt their answer is awaited,
-// so that the image can be found and removed.
-func (j *job) requestCommit(ctx context.Context, of string, options container.CommitOptions) (string, error) {
+// so that the image can be found and removed. pause tells that the container
+// stands still meanwhile.
+func (j *job) requestCommit(ctx context.Context, of string, pause bool, options container.CommitOptions) (string, error) {
 	type answer struct {
 		id  string
 		err error
@@ -110,9 +111,20 @@ func (j *job) requestCommit(ctx context.Context, of string, options container.Co
 	if j.plan.engine.Store == engine.Graphdriver {
 		callCtx = context.WithoutCancel(ctx)
 	}
-	if j.guard != nil {
-		j.guard.Committing(j.plan.engine.Store == engine.Graphdriver)
-		defer j.guard.Committing(false)
+	if j.plan.engine.Store == engine.Graphdriver {
+		kind := committing
+		if pause {
+			kind = pausing
+		}
+		if err := j.noteCommit(ctx, kind); err != nil {
+			return "", err
+		}
+		defer func() {
+			if !j.unanswered {
+				// Should this fail, only a dead snapshot's commit is waited for in vain.
+				_ = j.noteCommit(context.WithoutCancel(ctx), "")
+			}
+		}()
 	}
 	done := make(chan answer, 1)
 	go func() {

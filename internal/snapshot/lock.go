@@ -23,6 +23,11 @@ import (
 // copied.
 func (j *job) lock(ctx context.Context) (context.Context, error) {
 	name := j.plan.session.Name
+	// The guard is there before the lock, so that no moment is left in which a
+	// kill, or an engine that goes away, would leave that behind.
+	if j.Guard != nil {
+		j.guard = j.Guard(j.holder(j.plan.session.ID))
+	}
 	held, taken, err := j.take(ctx, j.plan.session.ID, j.req.NoWait, func(owner string) {
 		j.info("another snapshot of %s is under way%s: waiting for it", name, owner)
 	})
@@ -33,12 +38,39 @@ func (j *job) lock(ctx context.Context) (context.Context, error) {
 	if err != nil {
 		return ctx, err
 	}
-	j.held, j.release = taken.Holder(), taken.release
-	if j.Guard != nil {
-		j.guard = j.Guard(j.held)
+	j.held, j.onEngine, j.release = taken.Holder(), taken.Lock, taken.release
+	if j.guard != nil {
+		j.guard.Held(j.held)
 	}
 	return held, nil
 }
+
+// What a holder's note has, after the session's state, while the engine is at a
+// commit that it would go on with if nobody waited for it: one that the session
+// stands still for, or one that shows in nothing.
+const (
+	pausing    = "pausing"
+	committing = "committing"
+)
+
+// noteCommit notes for whoever has to take over that a commit begins, or, with
+// "", that it has ended.
+func (j *job) noteCommit(ctx context.Context, kind string) error {
+	state, _, _ := strings.Cut(j.held.Note, " ")
+	j.held.Note = strings.TrimSpace(state + " " + kind)
+	err := j.onEngine.Note(ctx, j.held.Note)
+	if err == nil {
+		j.held = j.onEngine.Holder()
+	}
+	if j.guard != nil {
+		j.guard.Held(j.held)
+	}
+	return err
+}
+
+// namesKey is the key of the lock under which images get their names. No
+// container can be called so.
+const namesKey = ".names"
 
 // taken is a lock that is held in both ways.
 type taken struct {
@@ -60,7 +92,9 @@ func (j *job) take(ctx context.Context, key string, noWait bool, waiting func(ow
 		Waiting: func(h lock.Holder) { waiting(" by " + h.Owner) },
 		Gone:    func(h lock.Holder) bool { return me.Place != "" && h.Place == me.Place },
 		Recover: func(ctx context.Context, h lock.Holder) error {
-			return Tidy(ctx, j.API, h, TidyOptions{Patience: patience, Report: func(text string) { j.info("after a snapshot that was killed: %s", text) }})
+			return Tidy(ctx, j.API, h, TidyOptions{
+				Patience: patience, Unseen: lock.Lease, Late: Late, Report: func(text string) { j.info("after a snapshot that was killed: %s", text) },
+			})
 		},
 	})
 	if err != nil {

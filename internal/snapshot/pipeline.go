@@ -123,8 +123,8 @@ type Pipeline struct {
 	Pusher push.Pusher
 	// LockDir is where this user's snapshots keep their locks.
 	LockDir string
-	// Guard starts what tidies up should this process be killed; nil does
-	// without.
+	// Guard starts what tidies up should this process be killed, before the lock
+	// is asked for that the holder is about to have; nil does without.
 	Guard func(lock.Holder) Guard
 	Sink  Sink
 	// Now is the clock, in the zone that generated names use.
@@ -134,8 +134,9 @@ type Pipeline struct {
 // Guard outlives this process. Its calls do not fail: a snapshot goes on
 // without it.
 type Guard interface {
-	// Committing tells that the engine is at a commit, or has ended one.
-	Committing(bool)
+	// Held tells that the lock is held, from when on there is more to tidy up
+	// than the lock, or that the holder's note has changed.
+	Held(lock.Holder)
 	// Done tells that nothing is left to tidy up.
 	Done()
 }
@@ -163,6 +164,7 @@ type job struct {
 	manifestOf string
 	auth       registry.AuthConfig
 	held       lock.Holder
+	onEngine   *lock.Lock
 	release    func() error
 	guard      Guard
 	// unanswered is set when the engine may still be at a commit whose answer
@@ -303,7 +305,7 @@ func (j *job) discard(ctx context.Context) error {
 	defer cancel()
 	for {
 		err := Tidy(ctx, j.API, j.held, TidyOptions{
-			Patience: tidyTimeout - 10*time.Second, Committing: j.unanswered, Report: func(text string) { j.info("%s", text) },
+			Patience: tidyTimeout - 10*time.Second, Unseen: tidyTimeout - 10*time.Second, Report: func(text string) { j.info("%s", text) },
 		})
 		if err == nil {
 			return j.unlock()

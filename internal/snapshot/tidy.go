@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -15,6 +16,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 )
@@ -35,12 +37,19 @@ type TidyOptions struct {
 	// Patience is how long a commit that the engine may still be at is waited
 	// for.
 	Patience time.Duration
-	// Committing is set when the engine was committing as the snapshot died, and
-	// is one that goes on with a commit nobody waits for.
-	Committing bool
+	// Unseen is how long one is waited for that does not show, as the session
+	// does not stand still for it.
+	Unseen time.Duration
+	// Late is how long after the snapshot's death the engine may still carry out
+	// a request of it; 0 if it had answered all.
+	Late time.Duration
 	// Report receives a line for each thing done; nil discards them.
 	Report func(string)
 }
+
+// Late is TidyOptions.Late for a snapshot that was killed: ample time for an
+// engine to load a configuration, or remove an image.
+const Late = 2 * time.Second
 
 // Tidy removes what a snapshot has left that did not come to its end: its
 // temporary container and images. A session that the engine paused for it is
@@ -52,6 +61,31 @@ func Tidy(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) erro
 	if err := resume(ctx, api, dead, o); err != nil {
 		return err
 	}
+	end := time.Now().Add(busy)
+	for again := false; ; again = true {
+		err := sweep(ctx, api, dead, o)
+		switch {
+		case o.Late == 0, engine.ConnectionLost(err):
+			return err
+		case err == nil && again, err != nil && time.Now().After(end):
+			return err
+		}
+		timer := time.NewTimer(o.Late)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(err, ctx.Err())
+		case <-timer.C:
+		}
+	}
+}
+
+// busy is how long an engine may refuse to remove what a dead snapshot's last
+// request still uses.
+const busy = time.Minute
+
+// sweep removes the containers and images of a dead snapshot that are there.
+func sweep(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) error {
 	own := filters.NewArgs(filters.Arg("label", LabelSnapshot+".id="+dead.Run))
 	containers, err := api.ContainerList(ctx, container.ListOptions{All: true, Filters: own})
 	if err != nil {
@@ -105,17 +139,22 @@ func removeImages(ctx context.Context, api Tidier, dead lock.Holder, own filters
 func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	state, commit, atCommit := strings.Cut(dead.Note, " ")
 	var commits <-chan events.Message
 	var failed <-chan error
-	if o.Committing {
+	if atCommit {
+		// Not only the session is committed: so is the container for its mounts.
 		commits, failed = api.Events(ctx, events.ListOptions{
-			Since: strconv.FormatInt(dead.Since.Unix(), 10),
-			Filters: filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)),
-				filters.Arg("container", dead.Key), filters.Arg("event", string(events.ActionCommit))),
+			Since:   strconv.FormatInt(dead.Since.Unix(), 10),
+			Filters: filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("event", string(events.ActionCommit))),
 		})
 	}
-	deadline := time.NewTimer(o.Patience)
+	if commit == pausing {
+		o.Unseen = min(o.Unseen, Late)
+	}
+	deadline, unseen := time.NewTimer(o.Patience), time.NewTimer(o.Unseen)
 	defer deadline.Stop()
+	defer unseen.Stop()
 	ticker := time.NewTicker(time.Second / 4)
 	defer ticker.Stop()
 	told := false
@@ -127,11 +166,16 @@ func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) er
 		if err != nil {
 			return fmt.Errorf("inspect the session of a snapshot that was killed: %w", err)
 		}
-		paused := c.State != nil && c.State.Paused && dead.Note == string(session.Running)
-		if !paused && !o.Committing {
+		if c.State != nil && !c.State.Running && (state == string(session.Running) || state == string(session.Paused)) {
+			// An engine that was started again stops its containers, and is at
+			// no commit any longer.
+			atCommit = false
+		}
+		paused := c.State != nil && c.State.Paused && state == string(session.Running)
+		if !paused && !atCommit {
 			return nil
 		}
-		if paused && !told {
+		if !told {
 			told = true
 			o.Report("the engine is still writing an image: waiting for it")
 		}
@@ -142,8 +186,11 @@ func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) er
 			return fmt.Errorf("follow a commit on the engine: %w", err)
 		case m := <-commits:
 			if img, err := api.ImageInspect(ctx, m.Actor.Attributes["imageID"]); err == nil && img.Config != nil && img.Config.Labels[LabelSnapshot+".id"] == dead.Run {
-				o.Committing = false
+				atCommit = false
 			}
+		case <-unseen.C:
+			// A paused session shows by itself when its commit has ended.
+			atCommit = false
 		case <-ticker.C:
 		case <-deadline.C:
 			if !paused {

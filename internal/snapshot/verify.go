@@ -52,7 +52,7 @@ func (j *job) verify(ctx context.Context) error {
 // the plan, so it is looked at again under a lock that all snapshots on this
 // engine share.
 func (j *job) giveName(ctx context.Context) error {
-	ctx, names, err := j.take(ctx, "names", false, func(string) {})
+	ctx, names, err := j.take(ctx, namesKey, false, func(string) {})
 	if err != nil {
 		return err
 	}

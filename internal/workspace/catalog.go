@@ -25,7 +25,9 @@ var (
 )
 
 const (
-	extension   = ".toml"
+	extension = ".toml"
+	// temporary matches the files that are not whole yet.
+	temporary   = ".*" + extension + "[0-9]*"
 	maxFile     = 1 << 20
 	lockTimeout = 10 * time.Second
 )
@@ -283,6 +285,15 @@ func (c *Catalog) UniqueName(base string) (string, error) {
 	}
 }
 
+// sweep removes what a process that was killed has left of a file it was
+// writing: under the lock nobody else writes.
+func (c *Catalog) sweep() {
+	files, _ := filepath.Glob(filepath.Join(c.dir, temporary))
+	for _, f := range files {
+		_ = os.Remove(f) // in nobody's way
+	}
+}
+
 // locked keeps other processes' writes out while do runs.
 func (c *Catalog) locked(do func() error) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
@@ -299,5 +310,6 @@ func (c *Catalog) locked(do func() error) error {
 	if err != nil {
 		return fmt.Errorf("lock the catalog: %w", err)
 	}
+	c.sweep()
 	return errors.Join(do(), lock.Close())
 }

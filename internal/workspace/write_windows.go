@@ -10,7 +10,7 @@ import (
 // write replaces a file as a whole, by a rename over it.
 func (c *Catalog) write(name string, data []byte) error {
 	path := c.path(name)
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+name+"-*")
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+name+extension+"*")
 	if err != nil {
 		return fmt.Errorf("write workspace %q: %w", name, err)
 	}

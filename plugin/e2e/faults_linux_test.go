@@ -8,8 +8,12 @@ import (
 	"sync"
 	"testing"
 	"text/tabwriter"
+	"time"
 
 	"github.com/docker/docker/client"
+
+	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 )
 
 // TestFaults breaks what a snapshot depends on, and holds what is left after
@@ -34,6 +38,7 @@ func TestFaults(t *testing.T) {
 	t.Cleanup(func() { cleanUp("e2efaults") })
 	defer func() { t.Logf("rounds and what they violated:\n%s", f.tally.table()) }()
 	t.Run("registry", f.testRegistry)
+	f.tally.allMet(t, f.containerdStore(t))
 	t.Run("kill plugin", f.testKillPlugin)
 	t.Run("kill plugin and guard", f.testKillBoth)
 	t.Run("kill engine", f.testKillEngine)
@@ -46,6 +51,8 @@ type faults struct {
 	rounds   int
 	registry string
 	tally    tally
+	// took has how long each step takes, for each of the variants.
+	took [5]map[snapshot.Step]time.Duration
 }
 
 // tally counts rounds, for the table at the end.
@@ -79,6 +86,29 @@ func (c *tally) count(fault, at string, met bool, violations int) {
 		r.met++
 	}
 	r.violations += violations
+}
+
+// allMet wants each point at which a registry fails to have been met: a rule
+// that takes no request shows nothing. A containerd store sends a layer in one
+// request, without PATCH.
+func (c *tally) allMet(t *testing.T, containerd bool) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.rows {
+		if r.met == 0 && (r.at != "upload PATCH" || !containerd) {
+			t.Errorf("%s: nothing was met at %s in %d rounds", r.fault, r.at, r.rounds)
+		}
+	}
+}
+
+func (f *faults) containerdStore(t *testing.T) bool {
+	t.Helper()
+	info, err := engine.Inspect(t.Context(), f.api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Store == engine.Containerd
 }
 
 func (c *tally) table() string {

@@ -24,8 +24,9 @@ var steps = []snapshot.Step{
 	snapshot.StepClean, snapshot.StepVerify, snapshot.StepPush, snapshot.StepRegister,
 }
 
-// settled bounds how long a killed snapshot may take to be tidied up.
-const settled = time.Minute
+// settled bounds how long a killed snapshot may take to be tidied up: a commit
+// that shows in nothing is waited for for a minute.
+const settled = 90 * time.Second
 
 // round is one snapshot that something is killed in.
 type round struct {
@@ -42,24 +43,28 @@ func (r round) String() string {
 }
 
 // variants are the ways of making a snapshot that leave different things behind.
-var variants = [][]string{{}, {"--flatten"}, {}, {"--include-mount", mountAt}, {"--no-pause"}}
+var variants = [5][]string{{}, {"--flatten"}, {}, {"--include-mount", mountAt}, {"--no-pause"}}
 
 // eachRound calls do for every step and round, in all states of the session and
 // variants, with a delay that ends within the step.
 func (v *victim) eachRound(t *testing.T, fault string, do func(*testing.T, round) (met bool, wrong []string)) {
 	states := []session.State{session.Running, session.Paused, session.Running, session.Stopped}
-	long := make([]map[snapshot.Step]time.Duration, len(variants))
-	for i, options := range variants {
-		long[i] = v.measure(t, options)
+	for i, options := range variants[:min(v.rounds, len(variants))] {
+		if v.took[i] == nil {
+			v.took[i] = v.measure(t, options)
+		}
 	}
 	for _, step := range steps {
 		t.Run(string(step), func(t *testing.T) {
 			for i := range v.rounds {
 				variant := i % len(variants)
-				r := round{victim: v, step: step, state: states[i%len(states)], options: append([]string{"--push"}, variants[variant]...)}
+				r := round{victim: v, step: step, state: states[i%len(states)], options: variants[variant]}
+				if step == snapshot.StepPush {
+					r.options = append([]string{"--push"}, r.options...)
+				}
 				r.ref = fmt.Sprintf("%s/e2efaults-%s:%d", v.registry, step, i)
-				if within := long[variant][step]; i > 0 && within > 0 {
-					r.delay = rand.N(within) //nolint:gosec // no secret
+				if within := v.took[variant][step]; within > 0 {
+					r.delay = rand.N(within)
 				}
 				v.prepare(t, r)
 				met, wrong := do(t, r)
@@ -115,14 +120,14 @@ func (v *victim) prepare(t *testing.T, r round) {
 
 // run makes the snapshot and calls kill in its step. met tells whether the step
 // was under way then.
-func (r round) run(t *testing.T, kill func()) (met bool, result snapshot.Result) {
+func (r round) run(t *testing.T, kill func(plugin []int)) (met bool, result snapshot.Result) {
 	t.Helper()
 	c := r.commit(t, r.ref, r.options...)
 	var at time.Time
 	if c.await(r.step) {
 		time.Sleep(r.delay)
+		kill(children(c.cmd.Process.Pid))
 		at = time.Now()
-		kill()
 	}
 	_, result = c.wait(t)
 	return !at.IsZero() && c.under(r.step, at), result
@@ -136,12 +141,9 @@ func signal(pids []int, sig syscall.Signal) {
 
 // testKillPlugin kills the plugin at each step. Its guard has to tidy up.
 func (f *faults) testKillPlugin(t *testing.T) {
-	v := f.newVictim(t, "e2efaults.plugin", 100)
+	v := f.newVictim(t, "e2efaults.plugin", 60)
 	v.eachRound(t, "kill plugin", func(t *testing.T, r round) (bool, []string) {
-		met, result := r.run(t, func() {
-			commands, _ := r.processes()
-			signal(commands, syscall.SIGKILL)
-		})
+		met, result := r.run(t, func(plugin []int) { signal(plugin, syscall.SIGKILL) })
 		wrong := r.settle(t, settled, func(ctx context.Context) []string {
 			return append(r.leftovers(ctx), r.inState(ctx, r.state)...)
 		})
@@ -151,21 +153,21 @@ func (f *faults) testKillPlugin(t *testing.T) {
 
 // testKillBoth kills the plugin and its guard. The next snapshot has to tidy up.
 func (f *faults) testKillBoth(t *testing.T) {
-	v := f.newVictim(t, "e2efaults.both", 100)
+	v := f.newVictim(t, "e2efaults.both", 60)
 	v.eachRound(t, "kill plugin and guard", func(t *testing.T, r round) (bool, []string) {
-		met, result := r.run(t, func() {
-			// Neither may see the other go.
-			commands, _ := r.processes()
-			signal(commands, syscall.SIGSTOP)
-			_, guards := r.processes()
-			signal(guards, syscall.SIGKILL)
-			signal(commands, syscall.SIGKILL)
+		met, result := r.run(t, func(plugin []int) {
+			// The guard must not see the plugin go.
+			signal(plugin, syscall.SIGSTOP)
+			for _, pid := range plugin {
+				signal(children(pid), syscall.SIGKILL)
+			}
+			signal(plugin, syscall.SIGKILL)
 		})
 		wrong := r.settle(t, settled, func(context.Context) []string {
 			// A guard that was about to be started.
-			commands, guards := r.processes()
-			signal(guards, syscall.SIGKILL)
-			if len(commands)+len(guards) > 0 {
+			pids := r.processes()
+			signal(pids, syscall.SIGKILL)
+			if len(pids) > 0 {
 				return []string{"the processes do not end"}
 			}
 			return nil
@@ -189,10 +191,10 @@ func (f *faults) testKillBoth(t *testing.T) {
 // or its guard has to tidy up. Such an engine stops its containers: the session
 // must then be startable.
 func (f *faults) testKillEngine(t *testing.T) {
-	v := f.newVictim(t, "e2efaults.engine", 100)
+	v := f.newVictim(t, "e2efaults.engine", 60)
 	v.eachRound(t, "kill engine", func(t *testing.T, r round) (bool, []string) {
 		pid, state := v.enginePid(t), r.state
-		met, result := r.run(t, func() {
+		met, result := r.run(t, func([]int) {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +249,7 @@ func (v *victim) inState(ctx context.Context, want session.State) []string {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	status := map[string]session.State{"running": session.Running, "paused": session.Paused, "exited": session.Stopped}[string(c.State.Status)]
+	status := map[string]session.State{"running": session.Running, "paused": session.Paused, "exited": session.Stopped}[c.State.Status]
 	if status != want {
 		return []string{fmt.Sprintf("the session is %s instead of %s", c.State.Status, want)}
 	}

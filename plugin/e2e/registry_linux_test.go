@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +126,7 @@ func (v *victim) afterPush(t *testing.T, ref string, status int, result snapshot
 	if err != nil {
 		say("%v", err)
 	}
+	list = slices.DeleteFunc(list, func(ws *workspace.Workspace) bool { return ws.Name == ofWorkspace })
 	_, err = v.api.ImageInspect(t.Context(), ref)
 	switch {
 	case status != 0 && status != 1:

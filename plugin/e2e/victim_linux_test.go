@@ -40,12 +40,22 @@ type victim struct {
 // mountAt is where a victim has a volume.
 const mountAt = "/data"
 
+// ofWorkspace is the workspace that managed names.
+const ofWorkspace = "states"
+
 // newVictim launches a session with some megabytes to write, and a volume.
 func (f *faults) newVictim(t *testing.T, name string, megabytes int) *victim {
 	t.Helper()
 	options := append(managed(name), "-v", name+":"+mountAt, "-e", "RUNTIME=given")
 	f.docker(t, append(append([]string{"run", "-d"}, options...), baseImage)...)
 	v := &victim{faults: f, user: f.user(t), name: name}
+	// A hook lets the step preflight take long enough to be met.
+	if err := workspace.Open(v.catalogDir()).Create(&workspace.Workspace{
+		Name: ofWorkspace, Type: workspace.TypeContainer, Image: baseImage, Pull: workspace.PullMissing,
+		Hooks: workspace.Hooks{BeforeSnapshot: []string{"sleep", "0.2"}},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	v.write(t, "/big", megabytes)
 	v.write(t, mountAt+"/content", 2)
 	return v
@@ -160,8 +170,24 @@ func (c *commit) under(step snapshot.Step, at time.Time) bool {
 	return under
 }
 
+// children are the processes that one has started and that are not gone.
+func children(pid int) []int {
+	var pids []int
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		data, _ := os.ReadFile(list)
+		for _, field := range strings.Fields(string(data)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, child)
+			}
+		}
+	}
+	return pids
+}
+
 // processes are those of the user's plugin: commands and guards.
-func (v *victim) processes() (commands, guards []int) {
+func (v *victim) processes() []int {
+	var pids []int
 	list, _ := filepath.Glob("/proc/[0-9]*/exe")
 	for _, exe := range list {
 		if target, err := os.Readlink(exe); err != nil || target != v.plugin {
@@ -172,17 +198,11 @@ func (v *victim) processes() (commands, guards []int) {
 		if err != nil || !slices.Contains(strings.Split(string(env), "\x00"), "DOCKER_CONFIG="+v.user.config) {
 			continue
 		}
-		args, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-		pid, convErr := strconv.Atoi(filepath.Base(dir))
-		switch {
-		case err != nil || convErr != nil:
-		case slices.Contains(strings.Split(string(args), "\x00"), "snapshot-guard"):
-			guards = append(guards, pid)
-		default:
-			commands = append(commands, pid)
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
+			pids = append(pids, pid)
 		}
 	}
-	return commands, guards
+	return pids
 }
 
 // settle waits until nothing is wrong, and else returns what is.
@@ -212,35 +232,35 @@ func (v *victim) leftovers(ctx context.Context) []string {
 	for _, l := range volumes.Volumes {
 		say("the lock %s is held: %v", l.Name, l.Labels)
 	}
-	for _, f := range []filters.KeyValuePair{filters.Arg("label", snapshot.LabelSnapshot+".id"), filters.Arg("reference", "docker-kasm/temporary")} {
-		args := filters.NewArgs(f)
-		if f.Key == "label" {
-			args.Add("dangling", "true")
-		}
-		images, err := v.api.ImageList(ctx, image.ListOptions{All: true, Filters: args})
-		failed(err)
-		for _, img := range images {
-			say("image %s %v is left: %v", img.ID, img.RepoTags, img.Labels)
-		}
+	images, err := v.temporary(ctx)
+	failed(err)
+	for _, img := range images {
+		say("image %s %v is left: %v", img.ID, img.RepoTags, img.Labels)
 	}
 	containers, err := v.api.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("name", "^/?docker-kasm-"))})
 	failed(err)
 	for _, c := range containers {
 		say("container %v is left", c.Names)
 	}
-	commands, guards := v.processes()
-	if len(commands)+len(guards) > 0 {
-		say("processes are left: commands %v, guards %v", commands, guards)
+	if pids := v.processes(); len(pids) > 0 {
+		say("processes of the plugin are left: %v", pids)
 	}
 	return append(append(wrong, v.lockedFiles()...), v.catalog()...)
+}
+
+// temporary lists the images that no snapshot leaves.
+func (v *victim) temporary(ctx context.Context) ([]image.Summary, error) {
+	untagged, err := v.api.ImageList(ctx, image.ListOptions{All: true, Filters: filters.NewArgs(
+		filters.Arg("dangling", "true"), filters.Arg("label", snapshot.LabelSnapshot+".id"))})
+	carriers, carrierErr := v.api.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("reference", "docker-kasm/temporary"))})
+	return append(untagged, carriers...), errors.Join(err, carrierErr)
 }
 
 // lockedFiles lists lock files that still block.
 func (v *victim) lockedFiles() []string {
 	var wrong []string
 	files, _ := filepath.Glob(filepath.Join(v.user.config, "kasm", "*", "*.lock"))
-	more, _ := filepath.Glob(filepath.Join(v.user.config, "kasm", "*", ".lock"))
-	for _, path := range append(files, more...) {
+	for _, path := range files {
 		file := flock.New(path)
 		if got, err := file.TryLock(); err != nil || !got {
 			wrong = append(wrong, fmt.Sprintf("%s is locked: %v", path, err))
@@ -256,6 +276,12 @@ func (v *victim) catalogDir() string { return filepath.Join(v.user.config, "kasm
 func (v *victim) catalog() []string {
 	var wrong []string
 	if _, err := workspace.Open(v.catalogDir()).List(); err != nil {
+		wrong = append(wrong, err.Error())
+	}
+	// What a kill has left of a file is removed by the next write.
+	catalog := workspace.Open(v.catalogDir())
+	err := catalog.Create(&workspace.Workspace{Name: "probe", Type: workspace.TypeContainer, Image: baseImage, Pull: workspace.PullMissing})
+	if err := errors.Join(err, catalog.Remove("probe", "")); err != nil {
 		wrong = append(wrong, err.Error())
 	}
 	files, _ := os.ReadDir(v.catalogDir())
@@ -283,16 +309,21 @@ func (v *victim) reported(ctx context.Context, r snapshot.Result) []string {
 	return wrong
 }
 
-// forget removes what a round has made: the named image, the registrations.
+// forget removes what a round has made: the named image, the registrations, and
+// what was wrong, so that it is counted once.
 func (v *victim) forget(t *testing.T, ref string) {
 	t.Helper()
 	_, err := v.api.ImageRemove(t.Context(), ref, image.RemoveOptions{Force: true, PruneChildren: true})
 	if err != nil && !cerrdefs.IsNotFound(err) {
 		t.Errorf("remove the image of a round: %v", err)
 	}
+	left, _ := v.temporary(t.Context())
+	for _, img := range left {
+		_, _ = v.api.ImageRemove(t.Context(), img.ID, image.RemoveOptions{Force: true})
+	}
 	files, _ := filepath.Glob(filepath.Join(v.catalogDir(), "*"))
 	for _, f := range files {
-		if filepath.Base(f) != ".lock" {
+		if filepath.Base(f) != ".lock" && filepath.Base(f) != ofWorkspace+".toml" {
 			_ = os.Remove(f)
 		}
 	}

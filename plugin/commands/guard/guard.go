@@ -31,9 +31,10 @@ const commandName = "snapshot-guard"
 // message is a line from a snapshot to its guard. The end of the input without
 // one that is Done means that the snapshot was killed.
 type message struct {
-	Holder     *lock.Holder `json:",omitempty"`
-	Committing bool         `json:",omitempty"`
-	Done       bool         `json:",omitempty"`
+	Holder *lock.Holder `json:",omitempty"`
+	// Held is set once the holder has its lock.
+	Held bool `json:",omitempty"`
+	Done bool `json:",omitempty"`
 }
 
 // guard is the snapshot's end of the pipe.
@@ -43,7 +44,7 @@ type guard struct {
 	pipe  io.Closer
 }
 
-// Start starts the guard of a snapshot. Where that cannot be done the snapshot
+// Start starts the guard of a snapshot that is about to take its lock. Where that cannot be done the snapshot
 // goes without: what it would leave when killed is then removed by the next one.
 func Start(holder lock.Holder) snapshot.Guard {
 	self, err := os.Executable()
@@ -82,7 +83,7 @@ func (g *guard) send(m message) {
 	_ = g.lines.Encode(m)
 }
 
-func (g *guard) Committing(yes bool) { g.send(message{Committing: yes}) }
+func (g *guard) Held(holder lock.Holder) { g.send(message{Holder: &holder, Held: true}) }
 
 func (g *guard) Done() {
 	g.send(message{Done: true})
@@ -91,8 +92,8 @@ func (g *guard) Done() {
 
 type none struct{}
 
-func (none) Committing(bool) {}
-func (none) Done()           {}
+func (none) Held(lock.Holder) {}
+func (none) Done()            {}
 
 // NewCommand returns the hidden command that a guard's process runs.
 func NewCommand(dockerCLI command.Cli) *cobra.Command {
@@ -102,34 +103,30 @@ func NewCommand(dockerCLI command.Cli) *cobra.Command {
 		Hidden: true,
 		Args:   usage.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dead, committing, err := watch(dockerCLI.In())
-			if err != nil || dead == nil {
+			last, err := watch(dockerCLI.In())
+			if err != nil || last.Done || last.Holder == nil {
 				return err
 			}
-			return tidy(cmd.Context(), dockerCLI.Client(), *dead, committing)
+			return tidy(cmd.Context(), dockerCLI.Client(), last)
 		},
 	}
 }
 
-// watch reads what a snapshot tells and returns it once that was killed, nil
-// when it came to its end.
-func watch(in io.Reader) (dead *lock.Holder, committing bool, err error) {
+// watch reads what a snapshot tells until its end and returns all of it as one
+// message.
+func watch(in io.Reader) (last message, err error) {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		var m message
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-			return nil, false, fmt.Errorf("read from the snapshot: %w", err)
+			return message{}, fmt.Errorf("read from the snapshot: %w", err)
 		}
-		switch {
-		case m.Done:
-			return nil, false, nil
-		case m.Holder != nil:
-			dead = m.Holder
-		default:
-			committing = m.Committing
+		last.Done = m.Done
+		if m.Holder != nil {
+			last.Holder, last.Held = m.Holder, m.Held
 		}
 	}
-	return dead, committing, nil
+	return last, nil
 }
 
 // patience is how long an engine, or its commit, is waited for.
@@ -142,13 +139,16 @@ type api interface {
 
 // tidy does what the snapshot can do no more. An engine that does not answer
 // may be starting again.
-func tidy(ctx context.Context, api api, dead lock.Holder, committing bool) error {
+func tidy(ctx context.Context, api api, last message) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
 	for {
-		err := snapshot.Tidy(ctx, api, dead, snapshot.TidyOptions{Patience: patience, Committing: committing})
+		var err error
+		if last.Held {
+			err = snapshot.Tidy(ctx, api, *last.Holder, snapshot.TidyOptions{Patience: patience, Unseen: lock.Lease, Late: snapshot.Late})
+		}
 		if err == nil {
-			err = lock.Remove(ctx, api, dead)
+			err = lock.Remove(ctx, api, lock.Holder{Run: last.Holder.Run})
 		}
 		if err == nil || !engine.ConnectionLost(err) {
 			return err

@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/client"
+
+	"github.com/docker-kasm/docker-kasm/internal/snapshot"
+)
+
+// twoMachines returns a session and two users who share nothing but the engine
+// it is on, as if each had a machine of their own.
+func twoMachines(t *testing.T, name string) (one, other *victim) {
+	t.Helper()
+	f := &faults{suite: newSuite(t)}
+	var err error
+	if f.api, err = client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cleanUp(name) })
+	one = f.newVictim(t, name, 30)
+	return one, &victim{faults: f, user: f.user(t), name: name}
+}
+
+// TestSnapshotsOfOneSessionFollowEachOther makes four snapshots of a session at
+// once, from two machines. The engine's events must show that it was never
+// resumed while another one copied its files.
+func TestSnapshotsOfOneSessionFollowEachOther(t *testing.T) {
+	const name = "e2eexclusive"
+	one, other := twoMachines(t, name)
+	messages, failed := one.api.Events(t.Context(), events.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("type", string(events.ContainerEventType)), filters.Arg("container", name),
+		filters.Arg("event", string(events.ActionPause)), filters.Arg("event", string(events.ActionUnPause)), filters.Arg("event", string(events.ActionCommit)),
+	)})
+	const each = 2
+	var wg sync.WaitGroup
+	for i := range 2 * each {
+		v := []*victim{one, other}[i%2]
+		wg.Go(func() {
+			if out, err := v.user.kasm("commit", "--no-register", name, fmt.Sprintf("%s:%d", name, i)); err != nil {
+				t.Errorf("snapshot %d: %s", i, out)
+			}
+		})
+	}
+	// An engine with a graphdriver reports a commit while the session still
+	// stands still, one with a containerd store as well.
+	want := strings.TrimSpace(strings.Repeat("pause commit unpause ", 2*each))
+	var got []string
+	deadline := time.After(time.Minute)
+	for len(got) < len(strings.Fields(want)) {
+		select {
+		case m := <-messages:
+			got = append(got, string(m.Action))
+		case err := <-failed:
+			t.Fatal(err)
+		case <-deadline:
+			t.Fatalf("the engine did only this within a minute: %v", got)
+		}
+	}
+	wg.Wait()
+	if strings.Join(got, " ") != want {
+		t.Errorf("the engine did %v", got)
+	}
+	for _, v := range []*victim{one, other} {
+		for _, w := range v.settle(t, settled, v.leftovers) {
+			t.Error(w)
+		}
+	}
+}
+
+// TestSessionIsLeftAloneDuringSnapshot stops the plugin in the midst of a
+// snapshot and tries to get at the session, from the same machine and another.
+func TestSessionIsLeftAloneDuringSnapshot(t *testing.T) {
+	const name = "e2ealone"
+	one, other := twoMachines(t, name)
+	for _, step := range []snapshot.Step{snapshot.StepCommit, snapshot.StepClean} {
+		c := one.commit(t, name+":"+string(step), "--no-register")
+		if !c.await(step) {
+			t.Fatalf("the snapshot ended before %s: %s", step, c.stderr.String())
+		}
+		plugin := children(c.cmd.Process.Pid)
+		signal(plugin, syscall.SIGSTOP)
+		for machine, v := range map[string]*victim{"the same machine": one, "another machine": other} {
+			for _, args := range [][]string{
+				{"commit", "--no-wait", "--no-register", name, name + ":second"},
+				{"start", name}, {"stop", name}, {"pause", name}, {"rm", "-f", name},
+			} {
+				began := time.Now()
+				out, err := v.user.kasm(args...)
+				var exit *exec.ExitError
+				if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(out, fmt.Sprintf("snapshot of session %q is under way", name)) {
+					t.Errorf("%s in step %s, from %s: %v: %s", args[0], step, machine, err, out)
+				}
+				if took := time.Since(began); took > 10*time.Second {
+					t.Errorf("%s was refused after %s only", args[0], took)
+				}
+			}
+		}
+		signal(plugin, syscall.SIGCONT)
+		if status, result := c.wait(t); status != 0 || len(one.reported(t.Context(), result)) > 0 {
+			t.Errorf("the snapshot ended with status %d: %+v: %s", status, result, c.stderr.String())
+		}
+	}
+	for _, verb := range []string{"pause", "start", "stop"} {
+		if out, err := other.user.kasm(verb, name); err != nil {
+			t.Errorf("%s after the snapshot: %s", verb, out)
+		}
+	}
+}
