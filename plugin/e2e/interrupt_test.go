@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,7 +36,7 @@ func TestInterrupt(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("in %s while %s", at.name, state), func(t *testing.T) {
 				ref := "e2einterrupt:" + state + "-" + at.name
-				before := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", "label=io.github.docker-kasm.snapshot.id")
+				before := s.untagged(t)
 				out, err := interrupted(s, t, at.event, name, ref)
 				var exit *exec.ExitError
 				// The signal may come after the last moment it can act on.
@@ -51,12 +52,21 @@ func TestInterrupt(t *testing.T) {
 				} else if done && !tagged {
 					t.Errorf("reported as done without an image: %s", out)
 				}
-				if after := s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", "label=io.github.docker-kasm.snapshot.id"); after != before {
+				if after := s.untagged(t); after != before {
 					t.Errorf("a temporary image is left:\n%s\nbefore:\n%s", after, before)
 				}
 			})
 		}
 	}
+}
+
+// untagged lists the images without a name that snapshots have made, sorted:
+// engines list those of one moment in any order.
+func (s suite) untagged(t *testing.T) string {
+	t.Helper()
+	ids := strings.Fields(s.docker(t, "images", "-q", "--no-trunc", "--filter", "dangling=true", "--filter", "label=io.github.docker-kasm.snapshot.id"))
+	slices.Sort(ids)
+	return strings.Join(ids, "\n")
 }
 
 // started is what the event of a step that begins holds.
