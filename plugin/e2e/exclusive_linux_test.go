@@ -28,7 +28,7 @@ func twoMachines(t *testing.T, name string) (one, other *victim) {
 	}
 	t.Cleanup(func() { cleanUp(name) })
 	one = f.newVictim(t, name, 30)
-	return one, &victim{faults: f, user: f.user(t), name: name}
+	return one, &victim{faults: f, user: f.user(t), name: name, former: one.former}
 }
 
 // TestSnapshotsOfOneSessionFollowEachOther makes four snapshots of a session at

@@ -35,6 +35,8 @@ type victim struct {
 	*faults
 	user user
 	name string
+	// former are images without a name that were there before it.
+	former map[string]bool
 }
 
 // mountAt is where a victim has a volume.
@@ -49,6 +51,14 @@ func (f *faults) newVictim(t *testing.T, name string, megabytes int) *victim {
 	options := append(managed(name), "-v", name+":"+mountAt, "-e", "RUNTIME=given")
 	f.docker(t, append(append([]string{"run", "-d"}, options...), baseImage)...)
 	v := &victim{faults: f, user: f.user(t), name: name}
+	images, err := v.temporary(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.former = map[string]bool{}
+	for _, img := range images {
+		v.former[img.ID] = true
+	}
 	// A hook lets the step preflight take long enough to be met.
 	if err := workspace.Open(v.catalogDir()).Create(&workspace.Workspace{
 		Name: ofWorkspace, Type: workspace.TypeContainer, Image: baseImage, Pull: workspace.PullMissing,
@@ -253,6 +263,7 @@ func (v *victim) temporary(ctx context.Context) ([]image.Summary, error) {
 	untagged, err := v.api.ImageList(ctx, image.ListOptions{All: true, Filters: filters.NewArgs(
 		filters.Arg("dangling", "true"), filters.Arg("label", snapshot.LabelSnapshot+".id"))})
 	carriers, carrierErr := v.api.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("reference", "docker-kasm/temporary"))})
+	untagged = slices.DeleteFunc(untagged, func(img image.Summary) bool { return v.former[img.ID] })
 	return append(untagged, carriers...), errors.Join(err, carrierErr)
 }
 
