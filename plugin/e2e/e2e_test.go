@@ -154,7 +154,8 @@ func (s suite) setup(env *testscript.Env) error {
 func cleanUp(name string) {
 	for _, args := range [][2]string{
 		{"ps -aq --filter name=" + name, "rm -fv"},
-		{"images -q --filter reference=" + name + "* --filter reference=*/" + name + "*", "rmi -f"},
+		// By name: another name of the same image is somebody else's.
+		{"images --format {{.Repository}}:{{.Tag}} --filter reference=" + name + "* --filter reference=*/" + name + "*", "rmi -f"},
 		{"volume ls -q --filter name=" + name, "volume rm -f"},
 	} {
 		ids, _ := exec.Command("docker", strings.Fields(args[0])...).Output()

@@ -34,7 +34,9 @@ main() {
 		while kill -0 "$dockerd" 2>/dev/null; do
 			wait "$dockerd" && status=0 || status=$?
 		done
-		[ -z "$end" ] && [ "$status" -eq 137 ] || break
+		if [ -n "$end" ] || [ "$status" -ne 137 ]; then
+			break
+		fi
 		echo "engine: dockerd was killed, running it again"
 		rm -f /run/docker.pid # its number may be another's by now
 	done
