@@ -166,6 +166,9 @@ type job struct {
 	held       lock.Holder
 	onEngine   *lock.Lock
 	release    func() error
+	// moreHeld is set when another lock than the session's could not be given
+	// back, because the engine went away.
+	moreHeld bool
 	guard      Guard
 	// unanswered is set when the engine may still be at a commit whose answer
 	// was lost.
@@ -284,6 +287,11 @@ func (j *job) unlock() error {
 	}
 	err := j.release()
 	j.release = nil
+	if j.moreHeld {
+		ctx, cancel := context.WithTimeout(context.Background(), tidyTimeout)
+		defer cancel()
+		err = errors.Join(err, lock.Remove(ctx, j.API, lock.Holder{Run: j.id}))
+	}
 	if err != nil {
 		j.warn("%s", err)
 		return nil

@@ -57,9 +57,7 @@ func (j *job) giveName(ctx context.Context) error {
 		return err
 	}
 	defer func() {
-		if err := names.release(); err != nil {
-			j.warn("%s", err)
-		}
+		j.moreHeld = names.release() != nil
 	}()
 	if j.req.Reference == "" {
 		if err := j.generateName(ctx); err != nil {

@@ -73,6 +73,7 @@ func (v *victim) eachRound(t *testing.T, fault string, do func(*testing.T, round
 				}
 				v.tally.count(fault, string(step), met, len(wrong))
 				v.forget(t, r.ref)
+				v.sweep(t)
 			}
 		})
 	}
@@ -93,6 +94,7 @@ func (v *victim) measure(t *testing.T, options []string) map[snapshot.Step]time.
 		t.Errorf("after a snapshot that nothing happened to: %s", w)
 	}
 	v.forget(t, ref)
+	v.sweep(t)
 	took := map[snapshot.Step]time.Duration{}
 	for i, e := range c.events {
 		if e.Type != snapshot.Started {
@@ -183,6 +185,7 @@ func (f *faults) testKillBoth(t *testing.T) {
 		})...)
 		wrong = append(wrong, r.reported(t.Context(), next)...)
 		r.forget(t, v.registry+"/e2efaults-next:latest")
+		r.sweep(t)
 		return met, wrong
 	})
 }
