@@ -169,7 +169,7 @@ type job struct {
 	// moreHeld is set when another lock than the session's could not be given
 	// back, because the engine went away.
 	moreHeld bool
-	guard      Guard
+	guard    Guard
 	// unanswered is set when the engine may still be at a commit whose answer
 	// was lost.
 	unanswered bool
