@@ -264,18 +264,39 @@ func (l *Lock) Release(ctx context.Context) error {
 	return Remove(ctx, l.api, l.me)
 }
 
-// create makes the volume of h and returns whether it is h's.
+// create makes the volume of h and returns whether it is h's. An engine that is
+// killed as it makes one can forget the labels: such a volume is nobody's, the
+// next one is made instead, and it goes then.
 func create(ctx context.Context, api API, h *Holder) (bool, error) {
-	v, err := api.VolumeCreate(ctx, volume.CreateOptions{Name: h.name(), Labels: map[string]string{
-		Label: h.Key, labelRun: h.Run, labelOwner: h.Owner, labelPlace: h.Place, labelNote: h.Note,
-	}})
-	if err != nil {
-		return false, fmt.Errorf("lock %s on the engine: %w", h.Key, err)
+	for nobodys := []string{}; ; h.generation++ {
+		v, err := api.VolumeCreate(ctx, volume.CreateOptions{Name: h.name(), Labels: map[string]string{
+			Label: h.Key, labelRun: h.Run, labelOwner: h.Owner, labelPlace: h.Place, labelNote: h.Note,
+		}})
+		if err != nil {
+			return false, fmt.Errorf("lock %s on the engine: %w", h.Key, err)
+		}
+		if v.Labels[Label] == "" && len(nobodys) < maxNobodys {
+			nobodys = append(nobodys, v.Name)
+			continue
+		}
+		made, ok := holder(&v)
+		h.Since = made.Since
+		if !ok {
+			return false, fmt.Errorf("lock %s on the engine: volume %s is in the way: remove it with `docker volume rm %s`", h.Key, h.name(), h.name())
+		}
+		if made.Run != h.Run {
+			return false, nil
+		}
+		for _, name := range nobodys {
+			// Should this fail, it is passed over the next time as well.
+			_ = api.VolumeRemove(ctx, name, true)
+		}
+		return true, nil
 	}
-	made, ok := holder(&v)
-	h.Since = made.Since
-	return ok && made.Run == h.Run, nil
 }
+
+// maxNobodys is how many volumes without labels are passed over.
+const maxNobodys = 10
 
 // Remove gives a lock back, with every volume that the holder made for it. A
 // holder without a key gives back all that its run holds.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -197,6 +198,33 @@ func TestALockThatCannotBeRenewedIsLost(t *testing.T) {
 		}
 		if err := second.Release(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+func TestALockWithoutLabelsIsNobodys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		for _, n := range []string{"1", "2"} {
+			e.volumes[prefix+"c."+n] = volume.Volume{Name: prefix + "c." + n, CreatedAt: time.Now().Format(time.RFC3339)}
+		}
+		l, _, err := Take(t.Context(), e, Holder{Key: "c", Run: "a"}, Options{NoWait: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.count() != 1 {
+			t.Errorf("%d volumes while the lock is held", e.count())
+		}
+		if err := l.Release(t.Context()); err != nil || e.count() != 0 {
+			t.Errorf("%v, %d volumes left", err, e.count())
+		}
+		// What is none of ours is not passed over for ever, nor waited for.
+		for n := range 20 {
+			name := fmt.Sprint(prefix, "c.", n)
+			e.volumes[name] = volume.Volume{Name: name}
+		}
+		if _, _, err := Take(t.Context(), e, Holder{Key: "c", Run: "b"}, Options{}); err == nil || !strings.Contains(err.Error(), "docker volume rm") {
+			t.Errorf("got %v", err)
 		}
 	})
 }
