@@ -96,9 +96,11 @@ type Options struct {
 type Lock struct {
 	api API
 	// mu guards me, which changes as the lock is renewed.
-	mu     sync.Mutex
-	me     Holder
-	cancel context.CancelCauseFunc
+	mu sync.Mutex
+	me Holder
+	// run is me.Run, dead are those it was taken over from.
+	run  string
+	dead []Holder
 	// ended is closed when the lock is renewed no more.
 	ended chan struct{}
 	stop  context.CancelFunc
@@ -123,12 +125,12 @@ func Take(ctx context.Context, api API, me Holder, o Options) (*Lock, context.Co
 			}
 		}
 		if alive == nil {
-			l, err := claim(ctx, api, me, dead, o)
+			l, held, err := claim(ctx, api, me, dead, o)
 			if err != nil {
 				return nil, ctx, err
 			}
 			if l != nil {
-				return l, l.keep(ctx), nil
+				return l, held, nil
 			}
 		} else {
 			if o.NoWait {
@@ -152,44 +154,47 @@ func Take(ctx context.Context, api API, me Holder, o Options) (*Lock, context.Co
 
 // claim makes the next volume and looks whether it stands alone, but for those
 // of the dead. It returns nil when another was faster, or may have been.
-func claim(ctx context.Context, api API, me Holder, dead []Holder, o Options) (*Lock, error) {
+func claim(ctx context.Context, api API, me Holder, dead []Holder, o Options) (*Lock, context.Context, error) {
 	me.generation = 1
 	for _, h := range dead {
 		me.generation = max(me.generation, h.generation+1)
 	}
 	mine, err := create(ctx, api, &me)
 	if err != nil || !mine {
-		return nil, err
+		return nil, ctx, err
 	}
-	// From here on the volume goes again, whatever happens.
-	l := &Lock{api: api, me: me, cancel: func(error) {}, stop: func() {}, ended: closed()}
-	others, err := List(ctx, api, me.Key)
-	if err != nil {
-		return nil, errors.Join(err, l.Release(ctx))
+	// From here on the volume goes again, whatever happens. It is renewed at
+	// once: tidying up after the dead can take longer than the lease.
+	l := &Lock{api: api, me: me, run: me.Run, dead: dead}
+	held := l.keep(ctx)
+	err = context.Cause(ctx)
+	var others []Holder
+	if err == nil {
+		others, err = List(ctx, api, me.Key)
 	}
-	for _, h := range others {
-		known := slices.ContainsFunc(dead, func(d Holder) bool { return d.Run == h.Run })
-		if h.Run != me.Run && !known {
-			return nil, l.Release(ctx)
-		}
+	if slices.ContainsFunc(others, l.rivals) {
+		return nil, ctx, l.Release(ctx)
 	}
 	for _, h := range dead {
-		if o.Recover != nil {
-			if err := o.Recover(ctx, h); err != nil {
-				return nil, errors.Join(err, l.Release(ctx))
-			}
+		if err == nil && o.Recover != nil {
+			err = o.Recover(held, h)
 		}
-		if err := remove(ctx, api, h); err != nil {
-			return nil, errors.Join(err, l.Release(ctx))
+		if err == nil {
+			err = remove(held, api, h)
 		}
 	}
-	return l, nil
+	if err == nil {
+		err = context.Cause(held)
+	}
+	if err != nil {
+		return nil, ctx, errors.Join(err, l.Release(ctx))
+	}
+	return l, held, nil
 }
 
-func closed() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
+// rivals tells whether h is another holder, and none that l took over from.
+func (l *Lock) rivals(h Holder) bool {
+	return h.Run != l.run && !slices.ContainsFunc(l.dead, func(d Holder) bool { return d.Run == h.Run })
 }
 
 // Holder tells who holds the lock, and since when.
@@ -213,7 +218,7 @@ func (l *Lock) keep(ctx context.Context) context.Context {
 	held, cancel := context.WithCancelCause(ctx)
 	// An interrupt is no reason to lose the lock while things are tidied up.
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	l.cancel, l.stop, l.ended = cancel, stop, make(chan struct{})
+	l.stop, l.ended = stop, make(chan struct{})
 	go func() {
 		defer close(l.ended)
 		ticker := time.NewTicker(renew)
@@ -225,8 +230,13 @@ func (l *Lock) keep(ctx context.Context) context.Context {
 			case <-ticker.C:
 			}
 			// An engine that does not answer has not given the lock to another
-			// either.
-			if lost, _ := l.renew(renewing, func(*Holder) {}); lost {
+			// either. A request under way is seen to its end, so that no volume
+			// is made after the lock was released.
+			lost := l.shared(context.WithoutCancel(ctx))
+			if !lost {
+				lost, _ = l.renew(context.WithoutCancel(ctx), func(*Holder) {})
+			}
+			if lost {
 				cancel(ErrLost)
 				return
 			}
@@ -235,10 +245,22 @@ func (l *Lock) keep(ctx context.Context) context.Context {
 	return held
 }
 
+// shared tells whether another holds the lock as well: `docker volume prune`
+// removes locks, too, on engines before 23.
+func (l *Lock) shared(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, renew)
+	defer cancel()
+	// An engine that cannot be asked now is asked before the next renewal.
+	all, _ := List(ctx, l.api, l.Holder().Key)
+	return slices.ContainsFunc(all, func(h Holder) bool { return l.rivals(h) && !h.Dead })
+}
+
 // renew makes the next volume, with what has changed, and removes the last.
 func (l *Lock) renew(ctx context.Context, change func(*Holder)) (lost bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, Lease)
+	defer cancel()
 	next := l.me
 	next.generation++
 	change(&next)
@@ -266,8 +288,11 @@ func (l *Lock) Release(ctx context.Context) error {
 
 // create makes the volume of h and returns whether it is h's. An engine that is
 // killed as it makes one can forget the labels: such a volume is nobody's, the
-// next one is made instead, and it goes then.
+// next one is made instead, and it goes then. An interrupt does not keep an
+// engine from making a volume, so the answer is awaited all the same.
 func create(ctx context.Context, api API, h *Holder) (bool, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Lease/2)
+	defer cancel()
 	for nobodys := []string{}; ; h.generation++ {
 		v, err := api.VolumeCreate(ctx, volume.CreateOptions{Name: h.name(), Labels: map[string]string{
 			Label: h.Key, labelRun: h.Run, labelOwner: h.Owner, labelPlace: h.Place, labelNote: h.Note,
@@ -286,6 +311,9 @@ func create(ctx context.Context, api API, h *Holder) (bool, error) {
 		}
 		if made.Run != h.Run {
 			return false, nil
+		}
+		if made.Note != h.Note {
+			continue // made by a request whose answer was lost; it goes with the lock
 		}
 		for _, name := range nobodys {
 			// Should this fail, it is passed over the next time as well.

@@ -35,7 +35,16 @@ func (e *fakeEngine) Info(context.Context) (system.Info, error) {
 	return system.Info{SystemTime: time.Now().Format(time.RFC3339Nano)}, nil
 }
 
-func (e *fakeEngine) VolumeCreate(_ context.Context, o volume.CreateOptions) (volume.Volume, error) {
+// VolumeCreate makes a volume even if nobody waits for it any more.
+func (e *fakeEngine) VolumeCreate(ctx context.Context, o volume.CreateOptions) (volume.Volume, error) {
+	v, err := e.create(o)
+	if ctx.Err() != nil {
+		return volume.Volume{}, ctx.Err()
+	}
+	return v, err
+}
+
+func (e *fakeEngine) create(o volume.CreateOptions) (volume.Volume, error) {
 	time.Sleep(time.Millisecond)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -249,6 +258,79 @@ func TestWaitingEndsWithAnInterrupt(t *testing.T) {
 			t.Errorf("%v, told %q", err, told)
 		}
 		if err := first.Release(t.Context()); err != nil || e.count() != 0 {
+			t.Errorf("%v, %d volumes left", err, e.count())
+		}
+	})
+}
+
+func TestAnInterruptLeavesNoLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// The clock stands still but for the engine's calls, which take a
+		// millisecond each: every one of them is interrupted once.
+		for after := range 6 {
+			e := newEngine()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(after)*time.Millisecond+time.Millisecond/2)
+			l, _, err := Take(ctx, e, Holder{Key: "c", Run: "a"}, Options{})
+			if err == nil {
+				err = l.Release(ctx)
+			} else if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("interrupted after %d ms: %v", after, err)
+			}
+			cancel()
+			if e.count() != 0 {
+				t.Errorf("interrupted after %d ms: %d volumes left, %v", after, e.count(), err)
+			}
+		}
+	})
+}
+
+func TestALockIsKeptWhileItsLastHolderIsTidiedUpAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		dead := Holder{Key: "c", Run: "dead", Place: "p"}
+		if _, err := create(t.Context(), e, &dead); err != nil {
+			t.Fatal(err)
+		}
+		recovering := make(chan struct{})
+		go func() {
+			_, _, err := Take(t.Context(), e, Holder{Key: "c", Run: "a", Place: "p"}, Options{
+				Gone:    func(h Holder) bool { return h.Place == "p" },
+				Recover: func(context.Context, Holder) error { close(recovering); time.Sleep(5 * Lease); return errors.New("enough") },
+			})
+			if err == nil {
+				t.Error("taken without having tidied up")
+			}
+		}()
+		<-recovering
+		time.Sleep(4 * Lease)
+		var busy *BusyError
+		if _, _, err := Take(t.Context(), e, Holder{Key: "c", Run: "b"}, Options{NoWait: true}); !errors.As(err, &busy) {
+			t.Errorf("a second one took the lock: %v", err)
+		}
+		time.Sleep(2 * Lease)
+	})
+}
+
+func TestALockWhoseVolumeWasPrunedIsHeldByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		first, held, err := Take(t.Context(), e, Holder{Key: "c", Run: "first"}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(renew / 2)
+		e.mu.Lock()
+		clear(e.volumes)
+		e.mu.Unlock()
+		second, _, err := Take(t.Context(), e, Holder{Key: "c", Run: "second"}, Options{NoWait: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * renew)
+		if lost := errors.Is(context.Cause(held), ErrLost); !lost {
+			t.Error("the first one still counts on its lock")
+		}
+		if err := errors.Join(first.Release(t.Context()), second.Release(t.Context())); err != nil || e.count() != 0 {
 			t.Errorf("%v, %d volumes left", err, e.count())
 		}
 	})
