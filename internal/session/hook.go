@@ -130,7 +130,7 @@ func execute(ctx context.Context, api Hooker, s Session, options container.ExecO
 	if err != nil {
 		return 0, err
 	}
-	conn, err := api.ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{})
+	conn, err := attach(ctx, api, created.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -145,11 +145,51 @@ func execute(ctx context.Context, api Hooker, s Session, options container.ExecO
 	if err != nil {
 		return 0, fmt.Errorf("read its output: %w", err)
 	}
-	res, err := api.ContainerExecInspect(ctx, created.ID)
-	if err != nil {
-		return 0, err
+	return exitStatus(ctx, api, created.ID)
+}
+
+// attach starts an exec and is connected to it. The client waits for an engine's
+// answer without regard to ctx, and an engine can keep it waiting for as long as
+// something else has its hands on the container.
+func attach(ctx context.Context, api Hooker, id string) (types.HijackedResponse, error) {
+	type answer struct {
+		conn types.HijackedResponse
+		err  error
 	}
-	return res.ExitCode, nil
+	done := make(chan answer, 1)
+	go func() {
+		conn, err := api.ContainerExecAttach(ctx, id, container.ExecAttachOptions{})
+		done <- answer{conn, err}
+	}()
+	select {
+	case got := <-done:
+		return got.conn, got.err
+	case <-ctx.Done():
+		go func() {
+			if got := <-done; got.err == nil {
+				got.conn.Close()
+			}
+		}()
+		return types.HijackedResponse{}, ctx.Err()
+	}
+}
+
+// exitStatus returns the exit code of an exec whose output has ended; engines
+// learn of its end a little later.
+func exitStatus(ctx context.Context, api Hooker, id string) (int, error) {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		res, err := api.ContainerExecInspect(ctx, id)
+		if err != nil || !res.Running {
+			return res.ExitCode, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-ticker.C:
+		}
+	}
 }
 
 // limited keeps the first 64 KiB and takes the rest without keeping it, so
