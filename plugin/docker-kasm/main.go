@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/docker/cli/cli"
@@ -16,13 +17,12 @@ import (
 	"github.com/docker/cli/cli-plugins/plugin"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/debug"
-	cliflags "github.com/docker/cli/cli/flags"
-	"github.com/spf13/pflag"
 	"go.opentelemetry.io/otel"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/version"
 	"github.com/docker-kasm/docker-kasm/plugin/commands"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/globals"
 )
 
 const exitInterrupted = 130
@@ -100,15 +100,6 @@ func standaloneArgs(args []string) []string {
 	if len(rest) > 0 && (rest[0] == "__complete" || rest[0] == "__completeNoDesc") {
 		return append([]string{"docker", rest[0], "kasm"}, rest[1:]...)
 	}
-	flags := pflag.NewFlagSet("docker-kasm", pflag.ContinueOnError)
-	flags.SetInterspersed(false)
-	flags.Usage = func() {}
-	cliflags.NewClientOptions().InstallFlags(flags)
-	globals := 0
-	// Anything that is no global option, --help among it, is for the command.
-	if err := flags.Parse(rest); err == nil {
-		globals = len(rest) - flags.NArg()
-	}
-	out := append([]string{"docker"}, rest[:globals]...)
-	return append(append(out, "kasm"), rest[globals:]...)
+	own := globals.Of(args)
+	return slices.Concat([]string{"docker"}, own, []string{"kasm"}, rest[len(own):])
 }

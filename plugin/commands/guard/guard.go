@@ -16,12 +16,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/docker/cli/cli-plugins/metadata"
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/globals"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
 
@@ -44,17 +46,20 @@ type guard struct {
 	pipe  io.Closer
 }
 
-// Start starts the guard of a snapshot that is about to take its lock. Where that cannot be done the snapshot
-// goes without: what it would leave when killed is then removed by the next one.
+// Start starts the guard of a snapshot that is about to take its lock. Where that
+// cannot be done the snapshot goes without: what it would leave when killed is
+// then removed by the next one.
 func Start(holder lock.Holder) snapshot.Guard {
 	self, err := os.Executable()
 	if err != nil {
 		return none{}
 	}
 	// No context ends it: outliving this process is what it is for.
-	cmd := exec.CommandContext(context.Background(), self, append(globalArgs(os.Args), commandName)...) //nolint:gosec // this program
-	// Without the docker CLI's socket, whose end would end the guard as well.
+	cmd := exec.CommandContext(context.Background(), self, append(globals.Of(os.Args), "kasm", commandName)...) //nolint:gosec // this program
+	// Without the docker CLI's socket, whose end would end the guard as well, and
+	// as a plugin, also where this process runs by itself.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "DOCKER_CLI_PLUGIN_SOCKET=") })
+	cmd.Env = append(cmd.Env, metadata.ReexecEnvvar+"=docker")
 	detach(cmd)
 	pipe, err := cmd.StdinPipe()
 	if err != nil {
@@ -66,14 +71,6 @@ func Start(holder lock.Holder) snapshot.Guard {
 	g := &guard{lines: json.NewEncoder(pipe), pipe: pipe}
 	g.send(message{Holder: &holder})
 	return g
-}
-
-// globalArgs are the docker CLI's own options, up to and with the plugin's name.
-func globalArgs(args []string) []string {
-	if i := slices.Index(args, "kasm"); i > 0 {
-		return slices.Clone(args[1 : i+1])
-	}
-	return []string{"kasm"}
 }
 
 func (g *guard) send(m message) {
