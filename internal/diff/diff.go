@@ -15,12 +15,14 @@ import (
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 
+	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
 // API is what is asked of the engine.
 type API interface {
 	session.Hooker
+	lock.Lister
 	ContainerDiff(ctx context.Context, container string) ([]container.FilesystemChange, error)
 	ContainerInspectWithRaw(ctx context.Context, container string, getSize bool) (container.InspectResponse, []byte, error)
 	ContainerStatPath(ctx context.Context, container, path string) (container.PathStat, error)
@@ -110,7 +112,13 @@ func Of(ctx context.Context, api API, s session.Session, o Options) (Diff, error
 	if c.SizeRw != nil {
 		d.Size = *c.SizeRw
 	}
-	m := measurer{api: api, session: s}
+	m := measurer{api: api, session: s, inside: s.State == session.Running}
+	// A command that starts while a commit pauses the session hangs both on
+	// Engine 20.10. One whose locks cannot be read is taken to hold none.
+	holders, _ := lock.List(ctx, api, s.ID)
+	if slices.ContainsFunc(holders, func(h lock.Holder) bool { return !h.Dead }) {
+		m.inside = false
+	}
 	entries, err := m.measure(ctx, changes, o.Budget)
 	if err != nil {
 		return Diff{}, err

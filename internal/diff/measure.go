@@ -29,6 +29,8 @@ import (
 type measurer struct {
 	api     API
 	session session.Session
+	// inside is set where commands may be run in the session.
+	inside bool
 }
 
 // file is what is known of one path.
@@ -121,7 +123,7 @@ func remaining(paths []string, found map[string]file) []string {
 // not run, or lacks the command, leaves the map empty.
 func (m measurer) statInside(ctx context.Context, paths []string) (map[string]file, error) {
 	found := make(map[string]file, len(paths))
-	if m.session.State != session.Running || len(paths) == 0 {
+	if !m.inside || len(paths) == 0 {
 		return found, nil
 	}
 	var input bytes.Buffer

@@ -11,8 +11,6 @@ import (
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
-
-	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
 // mounts lists what is mounted in the session, with sizes as far as they can be
@@ -39,7 +37,7 @@ func (m measurer) mounts(ctx context.Context, c container.InspectResponse, budge
 	}
 	var err error
 	switch {
-	case m.session.State == session.Running:
+	case m.inside:
 		err = m.du(limited, out)
 	case slices.ContainsFunc(out, func(at Mount) bool { return at.Type == string(mount.TypeVolume) }):
 		err = m.volumes(limited, out)

@@ -43,11 +43,16 @@ const (
 	look = 250 * time.Millisecond
 )
 
+// Lister is what is asked of the engine to look at locks.
+type Lister interface {
+	Info(ctx context.Context) (system.Info, error)
+	VolumeList(ctx context.Context, options volume.ListOptions) (volume.ListResponse, error)
+}
+
 // API is what is asked of the engine.
 type API interface {
-	Info(ctx context.Context) (system.Info, error)
+	Lister
 	VolumeCreate(ctx context.Context, options volume.CreateOptions) (volume.Volume, error)
-	VolumeList(ctx context.Context, options volume.ListOptions) (volume.ListResponse, error)
 	VolumeRemove(ctx context.Context, volumeID string, force bool) error
 }
 
@@ -349,7 +354,7 @@ func remove(ctx context.Context, api API, h Holder) error {
 func (h Holder) name() string { return prefix + h.Key + "." + strconv.Itoa(h.generation) }
 
 // List returns the holders of the lock of a key, "" for all locks.
-func List(ctx context.Context, api API, key string) ([]Holder, error) {
+func List(ctx context.Context, api Lister, key string) ([]Holder, error) {
 	label := Label
 	if key != "" {
 		label += "=" + key

@@ -294,8 +294,12 @@ func TestALockIsKeptWhileItsLastHolderIsTidiedUpAfter(t *testing.T) {
 		recovering := make(chan struct{})
 		go func() {
 			_, _, err := Take(t.Context(), e, Holder{Key: "c", Run: "a", Place: "p"}, Options{
-				Gone:    func(h Holder) bool { return h.Place == "p" },
-				Recover: func(context.Context, Holder) error { close(recovering); time.Sleep(5 * Lease); return errors.New("enough") },
+				Gone: func(h Holder) bool { return h.Place == "p" },
+				Recover: func(context.Context, Holder) error {
+					close(recovering)
+					time.Sleep(5 * Lease)
+					return errors.New("enough")
+				},
 			})
 			if err == nil {
 				t.Error("taken without having tidied up")

@@ -14,9 +14,19 @@ type Controller interface {
 	ContainerStop(ctx context.Context, container string, options container.StopOptions) error
 	ContainerPause(ctx context.Context, container string) error
 	ContainerUnpause(ctx context.Context, container string) error
+	Hooker
+}
+
+// Deleter is what is asked of the engine to delete a session.
+type Deleter interface {
 	ContainerRemove(ctx context.Context, container string, options container.RemoveOptions) error
 	ContainerWait(ctx context.Context, container string, condition container.WaitCondition) (<-chan container.WaitResponse, <-chan error)
-	Hooker
+}
+
+// DeleteOptions say what goes with a session.
+type DeleteOptions struct {
+	// KeepVolumes keeps its anonymous volumes, too.
+	KeepVolumes bool
 }
 
 // StopOptions say how a session is stopped.
@@ -85,8 +95,8 @@ func StartSession(ctx context.Context, api Controller, s Session) error {
 // DeleteSession removes s and its anonymous volumes; named volumes stay. What
 // is already gone, or being removed by someone else, counts as deleted once it
 // is gone.
-func DeleteSession(ctx context.Context, api Controller, s Session) error {
-	err := api.ContainerRemove(ctx, s.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+func DeleteSession(ctx context.Context, api Deleter, s Session, o DeleteOptions) error {
+	err := api.ContainerRemove(ctx, s.ID, container.RemoveOptions{Force: true, RemoveVolumes: !o.KeepVolumes})
 	switch {
 	case err == nil, cerrdefs.IsNotFound(err):
 		return nil
@@ -97,7 +107,7 @@ func DeleteSession(ctx context.Context, api Controller, s Session) error {
 	return fmt.Errorf("delete session %q: %w", s.Name, err)
 }
 
-func awaitGone(ctx context.Context, api Controller, s Session, conflict error) error {
+func awaitGone(ctx context.Context, api Deleter, s Session, conflict error) error {
 	done, failed := api.ContainerWait(ctx, s.ID, container.WaitConditionRemoved)
 	select {
 	case res := <-done:

@@ -79,6 +79,15 @@ func (s Session) Check(v Verb) error {
 	return &StateError{Name: s.Name, State: s.State, Verb: v}
 }
 
+// StateOf maps what an inspection tells of a container, "" where that is
+// nothing.
+func StateOf(s *container.State) State {
+	if s == nil {
+		return ""
+	}
+	return stateOf(s.Status, s.ExitCode)
+}
+
 // stateOf maps the engine's state. An exit by SIGINT, SIGKILL or SIGTERM (128
 // plus the signal's number) is how an ordinary stop ends, so only other exit
 // codes count as failed.

@@ -11,6 +11,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
@@ -61,13 +62,19 @@ func (j *job) commitSession(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if pause && j.req.Delete {
+		if err := j.hold(ctx); err != nil {
+			return err
+		}
+		pause = false
+	}
 	watch, err := j.watchPause(ctx, pause)
 	if err != nil {
 		return err
 	}
 	defer watch.stop()
 
-	id, err := j.requestCommit(ctx, j.plan.session.ID, pause, container.CommitOptions{
+	id, err := j.requestCommit(ctx, j.plan.session.ID, j.result.SizeWritten, pause, container.CommitOptions{
 		Comment: j.req.Message, Author: j.req.Author, Changes: j.req.Changes.Lines(), Pause: !j.req.NoPause, Config: &j.plan.base,
 	})
 	j.replace(id)
@@ -75,56 +82,74 @@ func (j *job) commitSession(ctx context.Context) error {
 		// Whether the session runs again is seen to once the engine answers.
 		return err
 	}
-	if stillErr := j.ensureRunning(ctx, pause); stillErr != nil {
+	if stillErr := j.afterPause(ctx, pause, watch, err == nil); stillErr != nil {
 		return stillErr
 	}
-	if err != nil {
-		return err
-	}
-	if still, ok := watch.result(); ok {
-		j.result.StoodStill = still
-		j.info("the session stood still for %s", still.Round(time.Millisecond))
-	}
-	return nil
+	return err
 }
 
-// willPause tells whether the engine will pause the session. It is asked only
-// now, under the lock: another snapshot may have held the session still before.
-func (j *job) willPause(ctx context.Context) (bool, error) {
-	c, err := j.API.ContainerInspect(ctx, j.plan.session.ID)
-	if err != nil {
-		return false, fmt.Errorf("inspect session %q: %w", j.plan.session.Name, err)
+// afterPause reports how long the session stood still, and makes sure that it
+// runs again.
+func (j *job) afterPause(ctx context.Context, pause bool, watch pauseWatch, committed bool) error {
+	if !pause {
+		return nil
 	}
-	return !j.req.NoPause && c.State != nil && c.State.Running && !c.State.Paused, nil
+	still := watch.result()
+	if still.resumed {
+		j.result.StoodStill = still.time
+		if committed {
+			j.info("the session stood still for %s", still.time.Round(time.Millisecond))
+		}
+		return nil // whoever pauses it from here on means it
+	}
+	if committed && still.known && !still.paused {
+		// moby daemon/commit.go goes on where a pause fails.
+		j.warn("the engine could not hold the session still: what it wrote meanwhile may be in the image in part")
+	}
+	if errors.Is(context.Cause(ctx), lock.ErrLost) {
+		return nil // another snapshot may hold it still by now
+	}
+	return j.resume(ctx)
+}
+
+// willPause tells whether the engine will pause the session. It is asked again:
+// the hook, or the user, may have done something about it.
+func (j *job) willPause(ctx context.Context) (bool, error) {
+	if err := j.lookAgain(ctx); err != nil {
+		return false, err
+	}
+	return !j.req.NoPause && j.plan.session.State == session.Running, nil
 }
 
 // requestCommit returns the new image's id. Engines with a graphdriver finish
 // a commit whose client went away: after an interrupt their answer is awaited,
-// so that the image can be found and removed. pause tells that the container
-// stands still meanwhile.
-func (j *job) requestCommit(ctx context.Context, of string, pause bool, options container.CommitOptions) (string, error) {
+// so that the image can be found and removed. size is how many bytes there are
+// to write; pause tells that the engine will hold the session still meanwhile.
+func (j *job) requestCommit(ctx context.Context, of string, size int64, pause bool, options container.CommitOptions) (string, error) {
 	type answer struct {
 		id  string
 		err error
 	}
+	finishes := j.plan.engine.Store == engine.Graphdriver
 	callCtx := ctx
-	if j.plan.engine.Store == engine.Graphdriver {
+	if finishes {
 		callCtx = context.WithoutCancel(ctx)
 	}
-	if j.plan.engine.Store == engine.Graphdriver {
-		kind := committing
-		if pause {
-			kind = pausing
-		}
-		if err := j.noteCommit(ctx, kind); err != nil {
+	if pause || finishes {
+		if err := j.tell(ctx, func(n *note) {
+			n.state, n.pausing, n.committing, n.within = j.plan.session.State, pause, !pause, within(size)
+		}); err != nil {
 			return "", err
 		}
 		defer func() {
 			if !j.unanswered {
 				// Should this fail, only a dead snapshot's commit is waited for in vain.
-				_ = j.noteCommit(context.WithoutCancel(ctx), "")
+				_ = j.tell(context.WithoutCancel(ctx), func(n *note) { n.pausing, n.committing, n.within = false, false, 0 })
 			}
 		}()
+	}
+	if ctx.Err() != nil {
+		return "", ctx.Err()
 	}
 	done := make(chan answer, 1)
 	go func() {
@@ -143,37 +168,12 @@ func (j *job) requestCommit(ctx context.Context, of string, pause bool, options 
 	}
 	if got.err != nil {
 		if engine.ConnectionLost(got.err) {
-			j.unanswered = j.plan.engine.Store == engine.Graphdriver
+			j.unanswered = true
 			return got.id, fmt.Errorf("commit session %q: the connection to the engine was lost: %w", j.plan.session.Name, got.err)
 		}
 		return got.id, fmt.Errorf("commit session %q: %w", j.plan.session.Name, got.err)
 	}
 	return got.id, nil
-}
-
-// ensureRunning makes sure that a session which was running is so again, for
-// another client's pause or commit may have crossed ours.
-func (j *job) ensureRunning(ctx context.Context, paused bool) error {
-	if !paused {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
-	defer cancel()
-	name := j.plan.session.Name
-	c, err := j.API.ContainerInspect(ctx, j.plan.session.ID)
-	if cerrdefs.IsNotFound(err) {
-		return nil // deleted meanwhile: there is nothing to resume
-	}
-	if err != nil {
-		return fmt.Errorf("check that session %q runs again: %w", name, err)
-	}
-	if c.State == nil || !c.State.Paused {
-		return nil
-	}
-	if err := j.API.ContainerUnpause(ctx, j.plan.session.ID); err != nil {
-		return fmt.Errorf("session %q is still paused and could not be resumed: %w; resume it with `docker kasm start %s`", name, err, name)
-	}
-	return nil
 }
 
 // replace makes id the image the next step works on; "" changes nothing. The

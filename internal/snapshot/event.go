@@ -13,13 +13,14 @@ type Step string
 // The steps, in their order.
 const (
 	StepPlan      Step = "plan"
-	StepPreflight Step = "preflight"
 	StepLock      Step = "lock"
+	StepPreflight Step = "preflight"
 	StepCommit    Step = "commit"
 	StepClean     Step = "clean"
 	StepVerify    Step = "verify"
 	StepPush      Step = "push"
 	StepRegister  Step = "register"
+	StepDelete    Step = "delete"
 )
 
 // EventType tells what an Event reports.

@@ -28,15 +28,17 @@ func (j *job) addMounts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var size int64
 	for _, m := range j.plan.mounts {
 		n, err := j.copyMount(ctx, m.Destination, id)
 		if err != nil {
 			return fmt.Errorf("bring the content of %s into the image: %w", m.Destination, err)
 		}
+		size += n
 		j.result.Included = append(j.result.Included, m.Destination)
 		j.info("brought in: the content of %s (%s)", m.Destination, units.HumanSizeWithPrecision(float64(n), 3))
 	}
-	committed, err := j.requestCommit(ctx, id, false, container.CommitOptions{Comment: "content of mounts", Author: j.req.Author})
+	committed, err := j.requestCommit(ctx, id, size, false, container.CommitOptions{Comment: "content of mounts", Author: j.req.Author})
 	j.replace(committed)
 	if err != nil {
 		return err
@@ -104,8 +106,11 @@ func (j *job) flatten(ctx context.Context) error {
 }
 
 func (j *job) importFiles(ctx context.Context, files io.Reader) (string, error) {
-	// The label lets a later run find the image should this one be killed.
-	body, err := j.API.ImageImport(ctx, image.ImportSource{Source: files, SourceName: "-"}, "", image.ImportOptions{
+	// An engine that has all files makes the image even if nobody waits for it
+	// any more: an interrupt ends what is sent, and the answer is awaited. The
+	// label lets a later run find the image should this one be killed.
+	source := &interruptible{ctx, files}
+	body, err := j.API.ImageImport(context.WithoutCancel(ctx), image.ImportSource{Source: source, SourceName: "-"}, "", image.ImportOptions{
 		Changes: []string{fmt.Sprintf("LABEL %s.id=%s", LabelSnapshot, j.id)},
 	})
 	if err != nil {
@@ -122,6 +127,19 @@ func (j *job) importFiles(ctx context.Context, files io.Reader) (string, error) 
 		err = errors.New("the engine did not say which image it imported")
 	}
 	return id, err
+}
+
+// interruptible is a reader that fails once ctx ends.
+type interruptible struct {
+	ctx context.Context //nolint:containedctx // a reader has no other way to know
+	r   io.Reader
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.r.Read(p)
 }
 
 // planCommitted makes the configuration of an image that was never committed,

@@ -12,10 +12,12 @@ import (
 	"strings"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/gofrs/flock"
 	"github.com/moby/sys/atomicwriter"
 
 	"github.com/docker-kasm/docker-kasm/internal/lock"
+	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
 // lock lets one snapshot of a container happen at a time on an engine: two
@@ -23,6 +25,8 @@ import (
 // copied.
 func (j *job) lock(ctx context.Context) (context.Context, error) {
 	name := j.plan.session.Name
+	j.tidyAfterGone(ctx)
+	j.note = note{state: j.plan.session.State}
 	// The guard is there before the lock, so that no moment is left in which a
 	// kill, or an engine that goes away, would leave that behind.
 	if j.Guard != nil {
@@ -42,30 +46,45 @@ func (j *job) lock(ctx context.Context) (context.Context, error) {
 	if j.guard != nil {
 		j.guard.Held(j.held)
 	}
-	return held, nil
+	return held, j.lookAgain(held)
 }
 
-// What a holder's note has, after the session's state, while the engine is at a
-// commit that it would go on with if nobody waited for it: one that the session
-// stands still for, or one that shows in nothing.
-const (
-	pausing    = "pausing"
-	committing = "committing"
-)
+// lookAgain sees what the session is doing now that nobody else makes a snapshot
+// of it: before, one may have held it still.
+func (j *job) lookAgain(ctx context.Context) error {
+	p := j.plan
+	c, err := j.API.ContainerInspect(ctx, p.session.ID)
+	if cerrdefs.IsNotFound(err) {
+		return fmt.Errorf("session %q was deleted meanwhile", p.session.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("inspect session %q: %w", p.session.Name, err)
+	}
+	p.container, p.session.State = c, session.StateOf(c.State)
+	return p.session.Check(session.Commit)
+}
 
-// noteCommit notes for whoever has to take over that a commit begins, or, with
-// "", that it has ended.
-func (j *job) noteCommit(ctx context.Context, kind string) error {
-	state, _, _ := strings.Cut(j.held.Note, " ")
-	j.held.Note = strings.TrimSpace(state + " " + kind)
-	err := j.onEngine.Note(ctx, j.held.Note)
-	if err == nil {
-		j.held = j.onEngine.Holder()
+// tidyAfterGone tidies up after dead snapshots of sessions that are gone: no
+// other snapshot of theirs will.
+func (j *job) tidyAfterGone(ctx context.Context) {
+	// Engines whose locks cannot be read are found out when ours is taken.
+	all, _ := lock.List(ctx, j.API, "")
+	for _, h := range all {
+		if !h.Dead || h.Key == namesKey || h.Key == j.plan.session.ID {
+			continue
+		}
+		if _, err := j.API.ContainerInspect(ctx, h.Key); !cerrdefs.IsNotFound(err) {
+			continue
+		}
+		_, taken, err := j.take(ctx, h.Key, true, func(string) {})
+		if err == nil {
+			err = taken.release()
+		}
+		var busy *lock.BusyError
+		if err != nil && ctx.Err() == nil && !errors.As(err, &busy) {
+			j.warn("tidy up after a snapshot that was killed: %s", err)
+		}
 	}
-	if j.guard != nil {
-		j.guard.Held(j.held)
-	}
-	return err
 }
 
 // namesKey is the key of the lock under which images get their names. No
@@ -90,7 +109,8 @@ func (j *job) take(ctx context.Context, key string, noWait bool, waiting func(ow
 	onEngine, held, err := lock.Take(ctx, j.API, me, lock.Options{
 		NoWait:  noWait,
 		Waiting: func(h lock.Holder) { waiting(" by " + h.Owner) },
-		Gone:    func(h lock.Holder) bool { return me.Place != "" && h.Place == me.Place },
+		// A home folder that was copied to another machine has the same place.
+		Gone: func(h lock.Holder) bool { return me.Place != "" && h.Place == me.Place && h.Owner == me.Owner },
 		Recover: func(ctx context.Context, h lock.Holder) error {
 			return Tidy(ctx, j.API, h, TidyOptions{
 				Patience: patience, Unseen: lock.Lease, Late: Late, Report: func(text string) { j.info("after a snapshot that was killed: %s", text) },
@@ -108,7 +128,7 @@ func (j *job) take(ctx context.Context, key string, noWait bool, waiting func(ow
 const patience = 10 * time.Minute
 
 func (j *job) holder(key string) lock.Holder {
-	h := lock.Holder{Key: key, Run: j.id, Place: place(j.LockDir), Note: string(j.plan.session.State)}
+	h := lock.Holder{Key: key, Run: j.id, Place: place(j.LockDir), Note: note{state: j.plan.session.State}.String()}
 	if u, err := user.Current(); err == nil {
 		h.Owner = u.Username
 	}
@@ -155,7 +175,7 @@ func (j *job) lockFile(ctx context.Context, name string, noWait bool, waiting fu
 		got, err = file.TryLockContext(ctx, 100*time.Millisecond)
 	}
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return nil, errors.Join(ctx.Err(), file.Unlock())
 	}
 	if err != nil || !got {
 		return nil, fmt.Errorf("lock %s for a snapshot: %w", path, err)

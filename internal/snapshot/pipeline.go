@@ -21,6 +21,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/push"
+	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -30,6 +31,8 @@ type API interface {
 	engine.RegistryClient
 	lock.API
 	Tidier
+	session.Deleter
+	ContainerPause(ctx context.Context, container string) error
 	ContainerCommit(ctx context.Context, container string, options container.CommitOptions) (container.CommitResponse, error)
 	ContainerCreate(ctx context.Context, config *container.Config, hostConfig *container.HostConfig, networkingConfig *network.NetworkingConfig, platform *ocispec.Platform, containerName string) (container.CreateResponse, error)
 	ContainerExport(ctx context.Context, container string) (io.ReadCloser, error)
@@ -74,8 +77,11 @@ type Request struct {
 	Flatten bool
 	// NoWait fails when another snapshot of the session is under way.
 	NoWait bool
-	// DryRun ends after preflight.
+	// DryRun ends after preflight, and takes no lock.
 	DryRun bool
+	// Delete deletes the session once its image is registered. It is held still
+	// from the commit on, so that nothing is written that would be lost.
+	Delete bool
 }
 
 // Result is what a snapshot has come to, as far as it came.
@@ -103,9 +109,11 @@ type Result struct {
 	// Included are mount points whose content was brought into the image.
 	Included []string `json:"Included,omitempty"`
 	// LeftOut are mount points whose content is not in the image.
-	LeftOut  []string `json:"LeftOut,omitempty"`
-	Warnings []string `json:"Warnings,omitempty"`
-	DryRun   bool     `json:"DryRun,omitempty"`
+	LeftOut []string `json:"LeftOut,omitempty"`
+	// KeptVolumes are anonymous volumes of a session that was deleted.
+	KeptVolumes []string `json:"KeptVolumes,omitempty"`
+	Warnings    []string `json:"Warnings,omitempty"`
+	DryRun      bool     `json:"DryRun,omitempty"`
 	// Preview is what the image would hold; a dry run has it.
 	Preview *diff.Diff `json:"Preview,omitempty"`
 }
@@ -163,13 +171,16 @@ type job struct {
 	manifest   ocispec.Manifest
 	manifestOf string
 	auth       registry.AuthConfig
-	held       lock.Holder
-	onEngine   *lock.Lock
-	release    func() error
+	// held and onEngine are the session's lock, note is what it says.
+	held     lock.Holder
+	onEngine *lock.Lock
+	note     note
+	release  func() error
 	// moreHeld is set when another lock than the session's could not be given
 	// back, because the engine went away.
 	moreHeld bool
 	guard    Guard
+	deleted  bool
 	// unanswered is set when the engine may still be at a commit whose answer
 	// was lost.
 	unanswered bool
@@ -194,11 +205,19 @@ func (e *PushError) Error() string {
 func (e *PushError) Unwrap() error { return e.Err }
 
 // InterruptError says in which step a snapshot was interrupted. Nothing of it
-// is left, but for what the errors beside it say.
-type InterruptError struct{ Step Step }
+// is left, but for what the errors beside it say, and for an image that is named.
+type InterruptError struct {
+	Step Step
+	// Image is the new image's reference, "" if it has none.
+	Image string
+}
 
 func (e *InterruptError) Error() string {
-	return fmt.Sprintf("interrupted in step %s: no image was made", e.Step)
+	what := "no image was made"
+	if e.Image != "" {
+		what = fmt.Sprintf("image %q is kept", e.Image)
+	}
+	return fmt.Sprintf("interrupted in step %s: %s", e.Step, what)
 }
 
 // Unwrap returns context.Canceled.
@@ -217,17 +236,20 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 		run  func(context.Context) error
 	}{
 		{StepPlan, j.makePlan},
-		{StepPreflight, j.preflight},
+		// Before preflight, which runs commands in the session: on Engine 20.10
+		// one that starts while a commit pauses the session hangs both for ever.
 		{StepLock, func(before context.Context) error {
 			held, err := j.lock(before)
 			ctx = held
 			return err
 		}},
+		{StepPreflight, j.preflight},
 		{StepCommit, j.commit},
 		{StepClean, j.clean},
 		{StepVerify, j.verify},
 		{StepPush, j.push},
 		{StepRegister, j.register},
+		{StepDelete, j.delete},
 	}
 	for _, s := range steps {
 		if j.skip(s.step) {
@@ -249,7 +271,11 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 			case errors.Is(cause, lock.ErrLost):
 				err = fmt.Errorf("snapshot of session %q: %w", j.plan.session.Name, cause)
 			case cause != nil && errors.Is(err, context.Canceled):
-				err = &InterruptError{Step: s.step}
+				interrupt := &InterruptError{Step: s.step}
+				if j.result.ImageID != "" {
+					interrupt.Image = j.result.Image
+				}
+				err = interrupt
 			}
 			j.emit(FailedStep, err.Error())
 			return j.result, errors.Join(err, j.discard(ctx))
@@ -259,6 +285,9 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 			continue
 		}
 		j.emit(Done, "")
+	}
+	if err := j.letGo(ctx); err != nil {
+		return j.result, err
 	}
 	if j.pushErr != nil {
 		return j.result, &PushError{Image: j.result.Image, Err: j.pushErr}
@@ -274,6 +303,8 @@ func (j *job) skip(s Step) bool {
 		return j.req.DryRun || !j.plan.push
 	case StepRegister:
 		return j.req.DryRun || j.req.NoRegister
+	case StepDelete:
+		return j.req.DryRun || !j.req.Delete || j.pushErr != nil
 	case StepLock, StepCommit, StepClean, StepVerify:
 	}
 	return j.req.DryRun
@@ -309,10 +340,14 @@ func (j *job) discard(ctx context.Context) error {
 	if j.release == nil {
 		return nil
 	}
+	held := j.held
+	if errors.Is(context.Cause(ctx), lock.ErrLost) {
+		held.Note = "" // who has the lock now has seen to the session
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 	defer cancel()
 	for {
-		err := Tidy(ctx, j.API, j.held, TidyOptions{
+		err := Tidy(ctx, j.API, held, TidyOptions{
 			Patience: tidyTimeout - 10*time.Second, Unseen: tidyTimeout - 10*time.Second, Report: func(text string) { j.info("%s", text) },
 		})
 		if err == nil {

@@ -164,7 +164,11 @@ func (j *job) planParent(ctx context.Context) error {
 	p.parent, err = j.API.ImageInspect(ctx, p.container.Image)
 	if cerrdefs.IsNotFound(err) {
 		p.parentGone = true
-		j.warn("the image this session was created from is gone: what was given at run time cannot be told apart and stays in the new image")
+		if !slices.Contains(j.req.KeepEnv, keepAll) || !slices.Contains(j.req.KeepLabels, keepAll) {
+			return fmt.Errorf("cannot commit session %q: the image it was created from, %s, is gone, so that what was given at run time cannot be told apart: bring that image back, or keep all of it with --keep-env '*' --keep-label '*'",
+				p.session.Name, p.container.Image)
+		}
+		j.warn("the image this session was created from is gone: what was given at run time stays in the new image")
 		return j.planMounts()
 	}
 	if err != nil {

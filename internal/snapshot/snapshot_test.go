@@ -43,6 +43,25 @@ func TestDropsAreWhatWasGivenAtRunTime(t *testing.T) {
 	}
 }
 
+func TestNotesAreReadAsTheyWereWritten(t *testing.T) {
+	for text, n := range map[string]note{
+		"running":                     {state: session.Running},
+		"running pausing within=2m0s": {state: session.Running, pausing: true, within: within(2400_000_000)},
+		"paused committing":           {state: session.Paused, committing: true, within: within(19_000_000)},
+		"running committing holding within=1h23m20s": {state: session.Running, committing: true, holding: true, within: within(100_000_000_000)},
+	} {
+		if got := n.String(); got != text {
+			t.Errorf("%+v is written %q, not %q", n, got, text)
+		}
+		if got := parseNote(text); got != n {
+			t.Errorf("%q is read as %+v, not %+v", text, got, n)
+		}
+	}
+	if got := parseNote("stopped of-a-later-version holding"); got != (note{state: session.Stopped, holding: true}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestFoundInLooksForValuesNotForShortOnes(t *testing.T) {
 	d := drops{added: map[string]string{"TOKEN": "secret", "N": "1"}, changed: map[string]string{"VNC_PW": "hunter2"}}
 	if got := d.foundIn([]string{"run --token=secret 1", "pw hunter2"}); !slices.Equal(got, []string{"TOKEN", "VNC_PW"}) {

@@ -12,8 +12,17 @@ import (
 // pauseWatch measures how long a session stands still, by the engine's events
 // and their clock.
 type pauseWatch struct {
-	cancel context.CancelFunc
-	still  <-chan time.Duration
+	cancel  context.CancelFunc
+	paused  <-chan struct{}
+	resumed <-chan still
+}
+
+// still is what the engine told of a pause.
+type still struct {
+	// known is set unless the engine's events ended.
+	known           bool
+	paused, resumed bool
+	time            time.Duration
 }
 
 // lateEvent bounds the wait for an event that the engine sent before it
@@ -41,45 +50,49 @@ func (j *job) watchPause(ctx context.Context, pause bool) (pauseWatch, error) {
 		filters.Arg("event", string(events.ActionUnPause)),
 		filters.Arg("event", string(events.ActionDie)),
 	)})
-	still := make(chan time.Duration, 1)
+	paused, resumed := make(chan struct{}), make(chan still, 1)
 	go func() {
-		defer close(still)
 		var since int64
 		for {
 			select {
 			case m := <-messages:
 				switch {
-				case m.Action == events.ActionPause:
+				case m.Action == events.ActionPause && since == 0:
 					since = m.TimeNano
+					close(paused)
 				case m.Action == events.ActionDie:
+					resumed <- still{}
 					return
 				case m.Action == events.ActionUnPause && since != 0:
-					still <- time.Duration(m.TimeNano - since)
+					resumed <- still{known: true, paused: true, resumed: true, time: time.Duration(m.TimeNano - since)}
 					return
 				}
 			case err := <-failed:
 				// The stream ends with our own cancel or with the engine; the
 				// time is then not known, and is not shown.
 				_ = err
+				resumed <- still{}
 				return
 			}
 		}
 	}()
-	return pauseWatch{cancel: cancel, still: still}, nil
+	return pauseWatch{cancel: cancel, paused: paused, resumed: resumed}, nil
 }
 
-// result returns how long the session stood still, if the engine told.
-func (w pauseWatch) result() (time.Duration, bool) {
-	if w.still == nil {
-		return 0, false
-	}
+// result returns what the engine has told, after its answer to the commit.
+func (w pauseWatch) result() still {
 	timeout := time.NewTimer(lateEvent)
 	defer timeout.Stop()
 	select {
-	case d, ok := <-w.still:
-		return d, ok
+	case s := <-w.resumed:
+		return s
 	case <-timeout.C:
-		return 0, false
+	}
+	select {
+	case <-w.paused:
+		return still{known: true, paused: true}
+	default:
+		return still{known: true}
 	}
 }
 

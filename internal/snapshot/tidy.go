@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -38,7 +37,7 @@ type TidyOptions struct {
 	// for.
 	Patience time.Duration
 	// Unseen is how long one is waited for that does not show, as the session
-	// does not stand still for it.
+	// does not stand still for it, on top of the time that its size takes.
 	Unseen time.Duration
 	// Late is how long after the snapshot's death the engine may still carry out
 	// a request of it; 0 if it had answered all.
@@ -52,8 +51,8 @@ type TidyOptions struct {
 const Late = 2 * time.Second
 
 // Tidy removes what a snapshot has left that did not come to its end: its
-// temporary container and images. A session that the engine paused for it is
-// resumed. An image that has its name stays.
+// temporary container and images. A session that was paused for it is resumed.
+// An image that has its name stays.
 func Tidy(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) error {
 	if o.Report == nil {
 		o.Report = func(string) {}
@@ -116,6 +115,15 @@ func removeImages(ctx context.Context, api Tidier, dead lock.Holder, own filters
 	if err := remove(carrier + ":" + dead.Run); err != nil {
 		return err
 	}
+	// What is left beside an image that has its name is somebody's who made it
+	// of that one: images inherit labels.
+	all, err := api.ImageList(ctx, image.ListOptions{Filters: own})
+	if err != nil {
+		return fmt.Errorf("look for what a snapshot left: %w", err)
+	}
+	if slices.ContainsFunc(all, named) {
+		return nil
+	}
 	own.Add("dangling", "true")
 	for {
 		images, err := api.ImageList(ctx, image.ListOptions{Filters: own})
@@ -134,22 +142,33 @@ func removeImages(ctx context.Context, api Tidier, dead lock.Holder, own filters
 	}
 }
 
+func named(img image.Summary) bool {
+	return slices.ContainsFunc(img.RepoTags, func(tag string) bool { return tag != "<none>:<none>" })
+}
+
 // resume waits for the commit of a dead snapshot to end, which engines do not
-// all give up, and resumes the session if it was running before and is not.
+// all give up, and sees to it that the session runs again which was held still
+// for it. One that somebody else has paused since stays so.
 func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) error {
+	n := parseNote(dead.Note)
+	if n.holding {
+		if err := unpause(ctx, api, dead, o); err != nil {
+			return err
+		}
+	}
+	if !n.pausing && !n.committing {
+		return nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	state, commit, atCommit := strings.Cut(dead.Note, " ")
-	var commits <-chan events.Message
-	var failed <-chan error
-	if atCommit {
-		// Not only the session is committed: so is the container for its mounts.
-		commits, failed = api.Events(ctx, events.ListOptions{
-			Since:   strconv.FormatInt(dead.Since.Unix(), 10),
-			Filters: filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)), filters.Arg("event", string(events.ActionCommit))),
-		})
-	}
-	if commit == pausing {
+	// Not only the session is committed: so is the container for its mounts.
+	messages, failed := api.Events(ctx, events.ListOptions{
+		Since: strconv.FormatInt(dead.Since.Unix(), 10),
+		Filters: filters.NewArgs(filters.Arg("type", string(events.ContainerEventType)),
+			filters.Arg("event", string(events.ActionCommit)), filters.Arg("event", string(events.ActionUnPause))),
+	})
+	o.Unseen += n.within
+	if n.pausing {
 		o.Unseen = min(o.Unseen, Late)
 	}
 	deadline, unseen := time.NewTimer(o.Patience), time.NewTimer(o.Unseen)
@@ -157,7 +176,9 @@ func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) er
 	defer unseen.Stop()
 	ticker := time.NewTicker(time.Second / 4)
 	defer ticker.Stop()
-	told := false
+	// standing is set until the engine has resumed the session, atCommit while it
+	// may be at the commit without that being seen.
+	standing, atCommit, told := n.pausing, true, false
 	for {
 		c, err := api.ContainerInspect(ctx, dead.Key)
 		if cerrdefs.IsNotFound(err) {
@@ -166,12 +187,12 @@ func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) er
 		if err != nil {
 			return fmt.Errorf("inspect the session of a snapshot that was killed: %w", err)
 		}
-		if c.State != nil && !c.State.Running && (state == string(session.Running) || state == string(session.Paused)) {
+		if c.State != nil && !c.State.Running && (n.state == session.Running || n.state == session.Paused) {
 			// An engine that was started again stops its containers, and is at
 			// no commit any longer.
 			atCommit = false
 		}
-		paused := c.State != nil && c.State.Paused && state == string(session.Running)
+		paused := standing && c.State != nil && c.State.Paused
 		if !paused && !atCommit {
 			return nil
 		}
@@ -184,23 +205,45 @@ func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) er
 			return ctx.Err()
 		case err := <-failed:
 			return fmt.Errorf("follow a commit on the engine: %w", err)
-		case m := <-commits:
-			if img, err := api.ImageInspect(ctx, m.Actor.Attributes["imageID"]); err == nil && img.Config != nil && img.Config.Labels[LabelSnapshot+".id"] == dead.Run {
+		case m := <-messages:
+			switch {
+			case m.Action == events.ActionUnPause && m.Actor.ID == dead.Key && n.pausing:
+				// The engine does so once its commit has ended.
+				standing, atCommit = false, false
+			case m.Action == events.ActionCommit && made(ctx, api, m, dead.Run):
 				atCommit = false
 			}
 		case <-unseen.C:
-			// A paused session shows by itself when its commit has ended.
+			// One that the session stands still for shows by that.
 			atCommit = false
 		case <-ticker.C:
 		case <-deadline.C:
 			if !paused {
 				return nil
 			}
-			if err := api.ContainerUnpause(ctx, dead.Key); err != nil {
-				return fmt.Errorf("resume the session of a snapshot that was killed: %w; resume it with `docker unpause %s`", err, dead.Key)
-			}
-			o.Report("resumed the session")
-			return nil
+			return unpause(ctx, api, dead, o)
 		}
 	}
+}
+
+// made tells whether a commit is that of a run.
+func made(ctx context.Context, api Tidier, commit events.Message, run string) bool {
+	img, err := api.ImageInspect(ctx, commit.Actor.Attributes["imageID"])
+	return err == nil && img.Config != nil && img.Config.Labels[LabelSnapshot+".id"] == run
+}
+
+// unpause resumes the session of a dead snapshot if it stands still.
+func unpause(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) error {
+	c, err := api.ContainerInspect(ctx, dead.Key)
+	if cerrdefs.IsNotFound(err) || err == nil && (c.State == nil || !c.State.Paused) {
+		return nil
+	}
+	if err == nil {
+		err = api.ContainerUnpause(ctx, dead.Key)
+	}
+	if err != nil {
+		return fmt.Errorf("resume the session of a snapshot that was killed: %w; resume it with `docker unpause %s`", err, dead.Key)
+	}
+	o.Report("resumed the session")
+	return nil
 }

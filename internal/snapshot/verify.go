@@ -10,9 +10,12 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
+
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 )
 
 // verify reads the new image's configuration back and compares it with the
@@ -44,6 +47,9 @@ func (j *job) verify(ctx context.Context) error {
 	if err := j.giveName(ctx); err != nil {
 		return err
 	}
+	if j.req.Delete {
+		return nil // it is held until the session is gone
+	}
 	// The session is not needed any longer.
 	return j.unlock()
 }
@@ -54,6 +60,7 @@ func (j *job) verify(ctx context.Context) error {
 func (j *job) giveName(ctx context.Context) error {
 	ctx, names, err := j.take(ctx, namesKey, false, func(string) {})
 	if err != nil {
+		j.moreHeld = true
 		return err
 	}
 	defer func() {
@@ -73,10 +80,12 @@ func (j *job) giveName(ctx context.Context) error {
 	}
 	// From here on an interrupt could not tell whether the name was given.
 	ctx = context.WithoutCancel(ctx)
-	if err := j.API.ImageTag(ctx, j.image, j.result.Image); err != nil {
-		return fmt.Errorf("name the new image %q: %w", j.result.Image, err)
+	tagErr := j.API.ImageTag(ctx, j.image, j.result.Image)
+	// An engine that went away may have given the name all the same.
+	id, err := j.imageIDLater(ctx, j.result.Image, tagErr)
+	if tagErr != nil && (err != nil || id != j.image) {
+		return fmt.Errorf("name the new image %q: %w", j.result.Image, tagErr)
 	}
-	id, err := j.imageID(ctx, j.result.Image)
 	if err != nil {
 		return err
 	}
@@ -85,6 +94,29 @@ func (j *job) giveName(ctx context.Context) error {
 	}
 	j.result.ImageID = j.image
 	return nil
+}
+
+// imageIDLater is imageID after a request with the error err. Where that is a
+// lost connection, the engine is waited for.
+func (j *job) imageIDLater(ctx context.Context, name string, err error) (string, error) {
+	if !engine.ConnectionLost(err) {
+		return j.imageID(ctx, name)
+	}
+	deadline := time.NewTimer(tidyTimeout)
+	defer deadline.Stop()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		id, err := j.imageID(ctx, name)
+		if !engine.ConnectionLost(err) {
+			return id, err
+		}
+		select {
+		case <-deadline.C:
+			return id, err
+		case <-ticker.C:
+		}
+	}
 }
 
 // leaks lists the dropped names whose values stand in the container's

@@ -77,7 +77,7 @@ func (s suite) buildBase(t *testing.T) {
 
 func (s suite) docker(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.Command("docker", args...).CombinedOutput()
+	out, err := command("docker", args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -105,7 +105,7 @@ func TestScripts(t *testing.T) {
 			"requests": requests,
 		},
 		Condition: func(cond string) (bool, error) {
-			out, err := exec.Command("docker", "info", "--format", "{{.DriverStatus}}").Output()
+			out, err := command("docker", "info", "--format", "{{.DriverStatus}}").Output()
 			switch cond {
 			case "containerd-store":
 				return strings.Contains(string(out), "io.containerd.snapshotter.v1"), err
@@ -158,9 +158,9 @@ func cleanUp(name string) {
 		{"images --format {{.Repository}}:{{.Tag}} --filter reference=" + name + "* --filter reference=*/" + name + "*", "rmi -f"},
 		{"volume ls -q --filter name=" + name, "volume rm -f"},
 	} {
-		ids, _ := exec.Command("docker", strings.Fields(args[0])...).Output()
+		ids, _ := command("docker", strings.Fields(args[0])...).Output()
 		if list := strings.Fields(string(ids)); len(list) > 0 {
-			_ = exec.Command("docker", append(strings.Fields(args[1]), list...)...).Run()
+			_ = command("docker", append(strings.Fields(args[1]), list...)...).Run()
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
 
+	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 )
 
@@ -114,5 +116,65 @@ func TestSessionIsLeftAloneDuringSnapshot(t *testing.T) {
 		if out, err := other.user.kasm(verb, name); err != nil {
 			t.Errorf("%s after the snapshot: %s", verb, out)
 		}
+	}
+}
+
+// TestSessionThatItsUserPausedStaysPaused pauses a session behind the back of a
+// snapshot that is then interrupted.
+func TestSessionThatItsUserPausedStaysPaused(t *testing.T) {
+	const name = "e2epaused"
+	v, _ := twoMachines(t, name)
+	c := v.commit(t, name+":v1", "--no-register")
+	if !c.await(snapshot.StepClean) {
+		t.Fatalf("the snapshot ended before it was cleaned: %s", c.stderr.String())
+	}
+	plugin := children(c.cmd.Process.Pid)
+	signal(plugin, syscall.SIGSTOP)
+	v.docker(t, "pause", name)
+	signal(plugin, syscall.SIGINT)
+	signal(plugin, syscall.SIGCONT)
+	// It can be through with all that an interrupt ends.
+	if status, _ := c.wait(t); status != 130 && status != 0 {
+		t.Errorf("ended with status %d: %s", status, c.stderr.String())
+	}
+	for _, w := range append(v.settle(t, settled, v.leftovers), v.inState(t.Context(), session.Paused)...) {
+		t.Error(w)
+	}
+}
+
+// TestGuardIsThereHoweverThePluginWasStarted kills plugins that were started in
+// several ways in the midst of a commit.
+func TestGuardIsThereHoweverThePluginWasStarted(t *testing.T) {
+	const name = "e2eguard"
+	v, _ := twoMachines(t, name)
+	create := command("docker", "context", "create", "kasm", "--docker", "host="+v.host)
+	create.Env = v.user.env
+	if out, err := create.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for how, plugin := range map[string][]string{
+		"standalone":                    {v.plugin},
+		"standalone, with options":      {v.plugin, "--context", "kasm"},
+		"a context named as the plugin": {"docker", "--context", "kasm", "kasm"},
+	} {
+		t.Run(how, func(t *testing.T) {
+			c := v.commitBy(t, plugin, name+":v1", "--no-register")
+			if !c.await(snapshot.StepCommit) {
+				t.Fatalf("the snapshot ended before the commit: %s", c.stderr.String())
+			}
+			pids := []int{c.cmd.Process.Pid}
+			if plugin[0] == "docker" {
+				pids = children(c.cmd.Process.Pid)
+			}
+			signal(pids, syscall.SIGKILL)
+			c.wait(t)
+			wrong := v.settle(t, settled, func(ctx context.Context) []string {
+				return append(v.leftovers(ctx), v.inState(ctx, session.Running)...)
+			})
+			for _, w := range wrong {
+				t.Error(w)
+			}
+			v.sweep(t)
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -76,14 +77,14 @@ func started(step string) string { return fmt.Sprintf(`"Step":%q,"Type":"started
 // SIGINT upon an event. It returns all it printed.
 func interrupted(s suite, t *testing.T, event, name, ref string) (string, error) {
 	t.Helper()
-	cmd := exec.Command("docker", "kasm", "commit", "--progress", "json", "--format", "json", "--no-register", "--include-mount", "/data", "--flatten", name, ref)
+	cmd := command("docker", "kasm", "commit", "--progress", "json", "--format", "json", "--no-register", "--include-mount", "/data", "--flatten", name, ref)
 	cmd.Env = s.user(t).env
-	return onEvent(t, cmd, event)
+	return onEvent(t, cmd, event, syscall.SIGINT)
 }
 
-// onEvent runs a command and sends it SIGINT when a line of its stderr has the
+// onEvent runs a command and sends it a signal when a line of its stderr has the
 // event. It returns all that was printed.
-func onEvent(t *testing.T, cmd *exec.Cmd, event string) (string, error) {
+func onEvent(t *testing.T, cmd *exec.Cmd, event string, sig os.Signal) (string, error) {
 	t.Helper()
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
@@ -98,7 +99,7 @@ func onEvent(t *testing.T, cmd *exec.Cmd, event string) (string, error) {
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		text.WriteString(lines.Text() + "\n")
 		if strings.Contains(lines.Text(), event) {
-			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			if err := cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
 		}

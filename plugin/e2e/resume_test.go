@@ -43,7 +43,7 @@ func TestInterruptedPush(t *testing.T) {
 			u := s.user(t)
 			release := make(chan struct{})
 			fault := proxy.Inject(faultproxy.Rule{Method: http.MethodPost, Path: regexp.MustCompile("/blobs/uploads/"), Action: faultproxy.Hold(release)})
-			cmd := exec.Command(s.plugin, "commit", "--push", "--progress", "plain", "--format", "{{.ImageID}} {{.Workspace}}", name, ref)
+			cmd := command(s.plugin, "commit", "--push", "--progress", "plain", "--format", "{{.ImageID}} {{.Workspace}}", name, ref)
 			cmd.Env = u.env
 			go func() {
 				<-fault.Hit()

@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,7 +30,7 @@ func (s suite) user(t *testing.T) user {
 }
 
 func (u user) kasm(args ...string) (string, error) {
-	cmd := exec.Command("docker", append([]string{"kasm"}, args...)...)
+	cmd := command("docker", append([]string{"kasm"}, args...)...)
 	cmd.Env = u.env
 	out, err := cmd.CombinedOutput()
 	return string(out), err

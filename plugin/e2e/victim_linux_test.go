@@ -111,8 +111,14 @@ type commit struct {
 
 func (v *victim) commit(t *testing.T, ref string, options ...string) *commit {
 	t.Helper()
-	args := append([]string{"kasm", "commit", "--progress", "json", "--format", "json"}, options...)
-	c := &commit{cmd: exec.Command("docker", append(args, v.name, ref)...), started: make(chan snapshot.Event, 16), read: make(chan struct{})}
+	return v.commitBy(t, []string{"docker", "kasm"}, ref, options...)
+}
+
+// commitBy is commit by a plugin that is started in its own way.
+func (v *victim) commitBy(t *testing.T, plugin []string, ref string, options ...string) *commit {
+	t.Helper()
+	args := slices.Concat(plugin[1:], []string{"commit", "--progress", "json", "--format", "json"}, options, []string{v.name, ref})
+	c := &commit{cmd: command(plugin[0], args...), started: make(chan snapshot.Event, 16), read: make(chan struct{})}
 	c.cmd.Env, c.cmd.Stdout = v.user.env, &c.stdout
 	stderr, err := c.cmd.StderrPipe()
 	if err != nil {

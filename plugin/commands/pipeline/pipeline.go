@@ -2,7 +2,9 @@
 package pipeline
 
 import (
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/docker/cli/cli/command"
@@ -15,8 +17,11 @@ import (
 	"github.com/docker-kasm/docker-kasm/plugin/commands/guard"
 )
 
-// New returns a pipeline that reports to sink.
+// New returns a pipeline that reports to sink. From then on a reader of this
+// process's output that goes away does not end it: a snapshot is not to be left
+// half done because nobody looks at it.
 func New(dockerCLI command.Cli, sink snapshot.Sink) *snapshot.Pipeline {
+	signal.Ignore(syscall.SIGPIPE)
 	return &snapshot.Pipeline{
 		API:     dockerCLI.Client(),
 		Catalog: catalog.User(),

@@ -41,7 +41,9 @@ func newRemoveCommand(dockerCLI command.Cli) *cobra.Command {
 		Short:   "Delete one or more sessions",
 		Long: `Delete sessions, running ones too. What was written to a session's own disk is
 lost; named volumes stay. With --snapshot an image and a workspace are made of
-each session first, and a session whose snapshot fails is not deleted.`,
+each session first. It is held still meanwhile, so that nothing it writes is lost;
+its volumes without a name stay as well; and one whose snapshot fails is not
+deleted, and goes on.`,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRemove(cmd.Context(), dockerCLI, args, options)
@@ -69,28 +71,24 @@ func runRemove(ctx context.Context, dockerCLI command.Cli, names []string, optio
 			return errors.New("nothing was deleted")
 		}
 	}
-	api := dockerCLI.Client()
-	act := func(ctx context.Context, s session.Session) error { return session.DeleteSession(ctx, api, s) }
+	act := func(ctx context.Context, s session.Session) error {
+		return session.DeleteSession(ctx, dockerCLI.Client(), s, session.DeleteOptions{})
+	}
 	if options.snapshot {
-		act = func(ctx context.Context, s session.Session) error {
-			if err := snapshotFirst(ctx, dockerCLI, s); err != nil {
-				return fmt.Errorf("session %q is not deleted: %w", s.Name, err)
-			}
-			return session.DeleteSession(ctx, api, s)
-		}
+		act = func(ctx context.Context, s session.Session) error { return snapshotAndDelete(ctx, dockerCLI, s) }
 	}
 	return each(ctx, dockerCLI, names, act)
 }
 
-func snapshotFirst(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
+func snapshotAndDelete(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
 	view, err := progress.New("plain", dockerCLI.Err())
 	if err != nil {
 		return err
 	}
 	defer view.Close()
-	result, err := pipeline.New(dockerCLI, view.Event).Run(ctx, snapshot.Request{Session: s.ID, Prefix: pipeline.Prefix(dockerCLI)})
+	result, err := pipeline.New(dockerCLI, view.Event).Run(ctx, snapshot.Request{Session: s.ID, Prefix: pipeline.Prefix(dockerCLI), Delete: true})
 	if err != nil {
-		return err
+		return fmt.Errorf("session %q is not deleted: %w", s.Name, err)
 	}
 	fmt.Fprintf(dockerCLI.Err(), "%s: kept as %s, workspace %s\n", s.Name, result.Image, result.Workspace)
 	return nil

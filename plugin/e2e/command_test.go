@@ -1,0 +1,27 @@
+package e2e
+
+import (
+	"context"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+const (
+	// commandTimeout is what a command may take: all of them are done in a small
+	// part of it, and an engine that hangs must not hang the tests.
+	commandTimeout = 4 * time.Minute
+	// pipeTimeout is what a command's children may then hold its output open.
+	pipeTimeout = 5 * time.Second
+)
+
+// command is exec.Command for one that must end. The docker CLI says what it
+// waited for when its time is up.
+func command(name string, args ...string) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	context.AfterFunc(ctx, cancel)
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) }
+	cmd.WaitDelay = pipeTimeout
+	return cmd
+}

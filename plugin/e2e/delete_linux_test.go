@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"context"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/docker-kasm/docker-kasm/internal/session"
+)
+
+// busy launches a session that counts, on its disk first and then on its volume,
+// and that has a volume without a name.
+func (v *victim) busy(t *testing.T) {
+	t.Helper()
+	v.docker(t, "rm", "-f", v.name)
+	v.docker(t, append(append([]string{"run", "-d"}, managed(v.name)...), "-v", v.name+":"+mountAt, "-v", "/scratch", baseImage)...)
+	v.write(t, "/big", 30)
+	v.docker(t, "exec", "-d", v.name, "sh", "-c", `i=0
+while :; do
+	i=$((i+1))
+	for dir in "" `+mountAt+`; do echo $i >$dir/count.new; mv $dir/count.new $dir/count; done
+done`)
+}
+
+// TestSessionDeletedWithASnapshotLosesNothing deletes a session that writes all
+// the time: what is on its volume at the end was written after what is in the
+// image.
+func TestSessionDeletedWithASnapshotLosesNothing(t *testing.T) {
+	const name = "e2edelete"
+	v, _ := twoMachines(t, name)
+	v.busy(t)
+	out, err := v.user.kasm("rm", "-f", "--snapshot", name)
+	kept := regexp.MustCompile(`kept as (\S+), workspace`).FindStringSubmatch(out)
+	volume := regexp.MustCompile(`kept: the content of /scratch, volume ([0-9a-f]{64});`).FindStringSubmatch(out)
+	if err != nil || kept == nil || volume == nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Cleanup(func() { v.docker(t, "rmi", "-f", kept[1]) })
+	v.docker(t, "volume", "rm", volume[1])
+	counts := strings.Fields(v.docker(t, "run", "--rm", "-v", name+":"+mountAt, kept[1], "cat", "/count", mountAt+"/count"))
+	inImage, _ := strconv.Atoi(counts[0])
+	onVolume, _ := strconv.Atoi(counts[1])
+	if inImage == 0 || inImage < onVolume {
+		t.Errorf("the session had come to %d, and the image has %d", onVolume, inImage)
+	}
+	for _, w := range v.settle(t, settled, v.leftovers) {
+		t.Error(w)
+	}
+}
+
+// TestSessionGoesOnWhereItsDeletionFails ends a deletion in its midst, by a
+// signal that can be answered and by one that can not.
+func TestSessionGoesOnWhereItsDeletionFails(t *testing.T) {
+	const name = "e2edelete"
+	v, _ := twoMachines(t, name)
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		v.busy(t)
+		cmd := command(v.plugin, "rm", "-f", "--snapshot", name)
+		cmd.Env = v.user.env
+		out, err := onEvent(t, cmd, "writing the image", sig)
+		if err == nil {
+			t.Fatalf("%s came too late: %s", sig, out)
+		}
+		for _, w := range v.settle(t, settled, func(ctx context.Context) []string {
+			return append(v.leftovers(ctx), v.inState(ctx, session.Running)...)
+		}) {
+			t.Errorf("after %s: %s\n%s", sig, w, out)
+		}
+	}
+}
