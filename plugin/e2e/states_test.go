@@ -50,22 +50,27 @@ func TestEveryVerbInEveryState(t *testing.T) {
 	s := newSuite(t)
 	u := s.user(t)
 	t.Cleanup(func() { cleanUp("e2estates") })
-	reach := map[session.State]func(name string){
-		session.Created: func(name string) {
+	reach := map[session.State]func(t *testing.T, name string){
+		session.Created: func(t *testing.T, name string) {
+			t.Helper()
 			s.docker(t, append(append([]string{"create"}, managed(name)...), baseImage)...)
 		},
-		session.Running: func(name string) {
+		session.Running: func(t *testing.T, name string) {
+			t.Helper()
 			s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage)...)
 		},
-		session.Paused: func(name string) {
+		session.Paused: func(t *testing.T, name string) {
+			t.Helper()
 			s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage)...)
 			s.docker(t, "pause", name)
 		},
-		session.Stopped: func(name string) {
+		session.Stopped: func(t *testing.T, name string) {
+			t.Helper()
 			s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage, "true")...)
 			s.docker(t, "wait", name)
 		},
-		session.Failed: func(name string) {
+		session.Failed: func(t *testing.T, name string) {
+			t.Helper()
 			s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage, "sh", "-c", "exit 3")...)
 			s.docker(t, "wait", name)
 		},
@@ -92,8 +97,9 @@ func TestEveryVerbInEveryState(t *testing.T) {
 	for state, bring := range reach {
 		for _, verb := range session.Verbs() {
 			t.Run(fmt.Sprintf("%s %s", verb, state), func(t *testing.T) {
+				t.Parallel()
 				name := fmt.Sprintf("e2estates.%s.%s", state, verb)
-				bring(name)
+				bring(t, name)
 				args := append(append([]string{}, command[verb]...), name)
 				if verb == session.Commit {
 					args = append(args, "e2estates-"+string(state)+":v1")
