@@ -115,7 +115,7 @@ func (v *victim) prepare(t *testing.T, r round) {
 	t.Helper()
 	if r.step == snapshot.StepPush {
 		v.bring(t, session.Running)
-		v.write(t, "/new", 30)
+		v.write(t, "/new", 10)
 	}
 	v.bring(t, r.state)
 }
@@ -143,7 +143,7 @@ func signal(pids []int, sig syscall.Signal) {
 
 // testKillPlugin kills the plugin at each step. Its guard has to tidy up.
 func (f *faults) testKillPlugin(t *testing.T) {
-	v := f.newVictim(t, "e2efaults.plugin", 60)
+	v := f.newVictim(t, "e2efaults.plugin", 20)
 	v.eachRound(t, "kill plugin", func(t *testing.T, r round) (bool, []string) {
 		met, result := r.run(t, func(plugin []int) { signal(plugin, syscall.SIGKILL) })
 		wrong := r.settle(t, settled, func(ctx context.Context) []string {
@@ -155,7 +155,7 @@ func (f *faults) testKillPlugin(t *testing.T) {
 
 // testKillBoth kills the plugin and its guard. The next snapshot has to tidy up.
 func (f *faults) testKillBoth(t *testing.T) {
-	v := f.newVictim(t, "e2efaults.both", 60)
+	v := f.newVictim(t, "e2efaults.both", 20)
 	v.eachRound(t, "kill plugin and guard", func(t *testing.T, r round) (bool, []string) {
 		met, result := r.run(t, func(plugin []int) {
 			// The guard must not see the plugin go.
@@ -194,7 +194,7 @@ func (f *faults) testKillBoth(t *testing.T) {
 // or its guard has to tidy up. Such an engine stops its containers: the session
 // must then be startable.
 func (f *faults) testKillEngine(t *testing.T) {
-	v := f.newVictim(t, "e2efaults.engine", 60)
+	v := f.newVictim(t, "e2efaults.engine", 20)
 	v.eachRound(t, "kill engine", func(t *testing.T, r round) (bool, []string) {
 		pid, state := v.enginePid(t), r.state
 		met, result := r.run(t, func([]int) {
