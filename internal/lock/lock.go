@@ -106,6 +106,10 @@ type Lock struct {
 	// run is me.Run, dead are those it was taken over from.
 	run  string
 	dead []Holder
+	// renewed is when that was last done, by this machine's clock.
+	renewed time.Time
+	// cancel ends the context that the lock is held under.
+	cancel context.CancelCauseFunc
 	// ended is closed when the lock is renewed no more.
 	ended chan struct{}
 	stop  context.CancelFunc
@@ -197,9 +201,10 @@ func claim(ctx context.Context, api API, me Holder, dead []Holder, o Options) (*
 	return l, held, nil
 }
 
-// rivals tells whether h is another holder, and none that l took over from.
+// rivals tells whether h is another holder, and none that l took over from: one
+// of those that has renewed its lock since is alive after all.
 func (l *Lock) rivals(h Holder) bool {
-	return h.Run != l.run && !slices.ContainsFunc(l.dead, func(d Holder) bool { return d.Run == h.Run })
+	return h.Run != l.run && !slices.ContainsFunc(l.dead, func(d Holder) bool { return d.Run == h.Run && d.generation >= h.generation })
 }
 
 // Holder tells who holds the lock, and since when.
@@ -213,6 +218,7 @@ func (l *Lock) Holder() Holder {
 func (l *Lock) Note(ctx context.Context, note string) error {
 	lost, err := l.renew(ctx, func(h *Holder) { h.Note = note })
 	if lost {
+		l.cancel(ErrLost)
 		return ErrLost
 	}
 	return err
@@ -223,7 +229,8 @@ func (l *Lock) keep(ctx context.Context) context.Context {
 	held, cancel := context.WithCancelCause(ctx)
 	// An interrupt is no reason to lose the lock while things are tidied up.
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	l.stop, l.ended = stop, make(chan struct{})
+	l.cancel, l.stop, l.ended = cancel, stop, make(chan struct{})
+	l.renewed = wall()
 	go func() {
 		defer close(l.ended)
 		ticker := time.NewTicker(renew)
@@ -250,14 +257,23 @@ func (l *Lock) keep(ctx context.Context) context.Context {
 	return held
 }
 
-// shared tells whether another holds the lock as well: `docker volume prune`
-// removes locks, too, on engines before 23.
+// wall is the time by a clock that goes on while the machine sleeps.
+func wall() time.Time { return time.Now().Round(0) }
+
+// shared tells whether another holds the lock as well, since `docker volume
+// prune` removes locks, too, or has held it while this machine slept.
 func (l *Lock) shared(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, renew)
 	defer cancel()
-	// An engine that cannot be asked now is asked before the next renewal.
-	all, _ := List(ctx, l.api, l.Holder().Key)
-	return slices.ContainsFunc(all, func(h Holder) bool { return l.rivals(h) && !h.Dead })
+	l.mu.Lock()
+	key, asleep := l.me.Key, wall().Sub(l.renewed) > Lease
+	l.mu.Unlock()
+	all, err := List(ctx, l.api, key)
+	if err != nil {
+		return false // it is asked again before the next renewal
+	}
+	mine := slices.ContainsFunc(all, func(h Holder) bool { return h.Run == l.run })
+	return asleep && !mine || slices.ContainsFunc(all, func(h Holder) bool { return l.rivals(h) && !h.Dead })
 }
 
 // renew makes the next volume, with what has changed, and removes the last.
@@ -278,7 +294,7 @@ func (l *Lock) renew(ctx context.Context, change func(*Holder)) (lost bool, err 
 	}
 	// Should this fail, Release does it.
 	_ = remove(ctx, l.api, l.me)
-	l.me = next
+	l.me, l.renewed = next, wall()
 	return false, nil
 }
 

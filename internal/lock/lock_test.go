@@ -326,7 +326,7 @@ func TestALockWhoseVolumeWasPrunedIsHeldByOne(t *testing.T) {
 		e.mu.Lock()
 		clear(e.volumes)
 		e.mu.Unlock()
-		second, _, err := Take(t.Context(), e, Holder{Key: "c", Run: "second"}, Options{NoWait: true})
+		second, other, err := Take(t.Context(), e, Holder{Key: "c", Run: "second"}, Options{NoWait: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -334,8 +334,58 @@ func TestALockWhoseVolumeWasPrunedIsHeldByOne(t *testing.T) {
 		if lost := errors.Is(context.Cause(held), ErrLost); !lost {
 			t.Error("the first one still counts on its lock")
 		}
+		if other.Err() != nil {
+			t.Errorf("the second one has lost it, too: %v", context.Cause(other))
+		}
 		if err := errors.Join(first.Release(t.Context()), second.Release(t.Context())); err != nil || e.count() != 0 {
 			t.Errorf("%v, %d volumes left", err, e.count())
+		}
+	})
+}
+
+func TestALockThatWasTakenOverAndGivenBackIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		first, held, err := Take(t.Context(), e, Holder{Key: "c", Run: "asleep"}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.setDown(errors.New("down")) // as far as one who sleeps can tell
+		time.Sleep(2*Lease + renew/2)
+		e.setDown(nil)
+		second, _, err := Take(t.Context(), e, Holder{Key: "c", Run: "next"}, Options{NoWait: true})
+		if err == nil {
+			err = second.Release(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * renew)
+		if !errors.Is(context.Cause(held), ErrLost) {
+			t.Error("it still counts on its lock")
+		}
+		if err := first.Release(t.Context()); err != nil || e.count() != 0 {
+			t.Errorf("%v, %d volumes left", err, e.count())
+		}
+	})
+}
+
+func TestANoteTellsThatTheLockIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		first, held, err := Take(t.Context(), e, Holder{Key: "c", Run: "first"}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := Holder{Key: "c", Run: "next", generation: 2}
+		if _, err := create(t.Context(), e, &next); err != nil {
+			t.Fatal(err)
+		}
+		if err := first.Note(t.Context(), "pausing"); !errors.Is(err, ErrLost) || !errors.Is(context.Cause(held), ErrLost) {
+			t.Errorf("%v, and the context has %v", err, context.Cause(held))
+		}
+		if err := first.Release(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

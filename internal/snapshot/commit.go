@@ -17,8 +17,14 @@ import (
 
 // commit has the engine write the session's files as an untagged image. The
 // engine pauses a running session meanwhile and resumes it itself, so that it
-// goes on even if this process is killed.
+// goes on even if this process is killed; one that is to be deleted is held
+// still until it is.
 func (j *job) commit(ctx context.Context) error {
+	if j.req.Delete {
+		if err := j.hold(ctx); err != nil {
+			return err
+		}
+	}
 	if !j.plan.exported {
 		err := j.commitSession(ctx)
 		switch {
@@ -62,12 +68,6 @@ func (j *job) commitSession(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if pause && j.req.Delete {
-		if err := j.hold(ctx); err != nil {
-			return err
-		}
-		pause = false
-	}
 	watch, err := j.watchPause(ctx, pause)
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (j *job) commitSession(ctx context.Context) error {
 		Comment: j.req.Message, Author: j.req.Author, Changes: j.req.Changes.Lines(), Pause: !j.req.NoPause, Config: &j.plan.base,
 	})
 	j.replace(id)
-	if engine.ConnectionLost(err) {
+	if j.unanswered {
 		// Whether the session runs again is seen to once the engine answers.
 		return err
 	}
@@ -160,15 +160,15 @@ func (j *job) requestCommit(ctx context.Context, of string, size int64, pause bo
 	select {
 	case got = <-done:
 	case <-ctx.Done():
-		j.info("interrupted: waiting for the engine to end the commit, so that nothing is left behind")
+		j.info("waiting for the engine to end the commit, so that nothing is left behind")
 		got = <-done
 	}
+	j.unanswered = engine.ConnectionLost(got.err)
 	if ctx.Err() != nil {
 		return got.id, ctx.Err()
 	}
 	if got.err != nil {
-		if engine.ConnectionLost(got.err) {
-			j.unanswered = true
+		if j.unanswered {
 			return got.id, fmt.Errorf("commit session %q: the connection to the engine was lost: %w", j.plan.session.Name, got.err)
 		}
 		return got.id, fmt.Errorf("commit session %q: %w", j.plan.session.Name, got.err)

@@ -25,7 +25,6 @@ import (
 // copied.
 func (j *job) lock(ctx context.Context) (context.Context, error) {
 	name := j.plan.session.Name
-	j.tidyAfterGone(ctx)
 	j.note = note{state: j.plan.session.State}
 	// The guard is there before the lock, so that no moment is left in which a
 	// kill, or an engine that goes away, would leave that behind.
@@ -46,7 +45,11 @@ func (j *job) lock(ctx context.Context) (context.Context, error) {
 	if j.guard != nil {
 		j.guard.Held(j.held)
 	}
-	return held, j.lookAgain(held)
+	if err := j.lookAgain(held); err != nil {
+		return held, err
+	}
+	j.tidyAfterGone(held)
+	return held, nil
 }
 
 // lookAgain sees what the session is doing now that nobody else makes a snapshot
@@ -55,7 +58,7 @@ func (j *job) lookAgain(ctx context.Context) error {
 	p := j.plan
 	c, err := j.API.ContainerInspect(ctx, p.session.ID)
 	if cerrdefs.IsNotFound(err) {
-		return fmt.Errorf("session %q was deleted meanwhile", p.session.Name)
+		return fmt.Errorf("session %q was deleted meanwhile, by another command: no image was made by this one", p.session.Name)
 	}
 	if err != nil {
 		return fmt.Errorf("inspect session %q: %w", p.session.Name, err)
@@ -79,6 +82,7 @@ func (j *job) tidyAfterGone(ctx context.Context) {
 		_, taken, err := j.take(ctx, h.Key, true, func(string) {})
 		if err == nil {
 			err = taken.release()
+			j.moreHeld = j.moreHeld || err != nil
 		}
 		var busy *lock.BusyError
 		if err != nil && ctx.Err() == nil && !errors.As(err, &busy) {

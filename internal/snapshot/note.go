@@ -67,7 +67,7 @@ const slowest = 20_000_000
 
 // within is how long a commit of that many bytes may take.
 func within(bytes int64) time.Duration {
-	return (time.Duration(bytes/slowest) * time.Second).Round(time.Second)
+	return time.Duration(bytes/slowest) * time.Second
 }
 
 // tell notes what has changed in the lock and with the guard. Where that fails

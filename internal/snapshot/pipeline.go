@@ -341,17 +341,24 @@ func (j *job) discard(ctx context.Context) error {
 		return nil
 	}
 	held := j.held
+	var paused error
 	if errors.Is(context.Cause(ctx), lock.ErrLost) {
-		held.Note = "" // who has the lock now has seen to the session
+		held.Note = "" // who has the lock now may hold the session still itself
+		if j.note.holding {
+			paused = fmt.Errorf("session %q may still be paused: resume it with `docker kasm start %s`", j.plan.session.Name, j.plan.session.Name)
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 	defer cancel()
 	for {
 		err := Tidy(ctx, j.API, held, TidyOptions{
-			Patience: tidyTimeout - 10*time.Second, Unseen: tidyTimeout - 10*time.Second, Report: func(text string) { j.info("%s", text) },
+			Patience: tidyTimeout - 10*time.Second, Unseen: tidyTimeout - 10*time.Second, Sure: j.guard != nil, Report: func(text string) { j.info("%s", text) },
 		})
 		if err == nil {
-			return j.unlock()
+			return errors.Join(paused, j.unlock())
+		}
+		if errors.Is(err, errUnsure) && j.guard != nil {
+			return fmt.Errorf("%w: its image is removed, and the session unlocked, in the background", err)
 		}
 		if !engine.ConnectionLost(err) {
 			return errors.Join(err, j.release())

@@ -165,8 +165,8 @@ func (j *job) planParent(ctx context.Context) error {
 	if cerrdefs.IsNotFound(err) {
 		p.parentGone = true
 		if !slices.Contains(j.req.KeepEnv, keepAll) || !slices.Contains(j.req.KeepLabels, keepAll) {
-			return fmt.Errorf("cannot commit session %q: the image it was created from, %s, is gone, so that what was given at run time cannot be told apart: bring that image back, or keep all of it with --keep-env '*' --keep-label '*'",
-				p.session.Name, p.container.Image)
+			return fmt.Errorf("cannot commit session %q: the image it was created from, %s (%s), is gone, so that what was given at run time cannot be told apart: bring that image back, or keep all of it with `docker kasm commit --keep-env '*' --keep-label '*' %s`",
+				p.session.Name, p.container.Config.Image, p.container.Image, p.session.Name)
 		}
 		j.warn("the image this session was created from is gone: what was given at run time stays in the new image")
 		return j.planMounts()

@@ -42,7 +42,8 @@ func (j *job) watchPause(ctx context.Context, pause bool) (pauseWatch, error) {
 	if err != nil {
 		return pauseWatch{}, fmt.Errorf("ask the engine for its time: %w", err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	// After an interrupt as well: it tells whether the session runs again.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	messages, failed := j.API.Events(ctx, events.ListOptions{Since: fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()), Filters: filters.NewArgs(
 		filters.Arg("type", string(events.ContainerEventType)),
 		filters.Arg("container", j.plan.session.ID),

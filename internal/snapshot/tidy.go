@@ -42,6 +42,9 @@ type TidyOptions struct {
 	// Late is how long after the snapshot's death the engine may still carry out
 	// a request of it; 0 if it had answered all.
 	Late time.Duration
+	// Sure fails where it cannot be told whether the engine is still at a commit;
+	// without it what has not come by then is left.
+	Sure bool
 	// Report receives a line for each thing done; nil discards them.
 	Report func(string)
 }
@@ -57,8 +60,9 @@ func Tidy(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) erro
 	if o.Report == nil {
 		o.Report = func(string) {}
 	}
-	if err := resume(ctx, api, dead, o); err != nil {
-		return err
+	unsure := resume(ctx, api, dead, o)
+	if unsure != nil && (!errors.Is(unsure, errUnsure) || o.Sure) {
+		return unsure
 	}
 	end := time.Now().Add(busy)
 	for again := false; ; again = true {
@@ -151,14 +155,41 @@ func named(img image.Summary) bool {
 // for it. One that somebody else has paused since stays so.
 func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) error {
 	n := parseNote(dead.Note)
+	if !n.pausing && !n.committing && !n.holding {
+		return nil
+	}
+	c, err := api.ContainerInspect(ctx, dead.Key)
+	if cerrdefs.IsNotFound(err) || err == nil && startedSince(c.State, dead.Since) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("inspect the session of a snapshot that was killed: %w", err)
+	}
 	if n.holding {
-		if err := unpause(ctx, api, dead, o); err != nil {
+		if err := unpauseAfter(ctx, api, dead, o); err != nil {
 			return err
 		}
 	}
 	if !n.pausing && !n.committing {
 		return nil
 	}
+	return awaitCommit(ctx, api, dead, n, o)
+}
+
+// startedSince tells whether a container was started after a lock was last
+// renewed, whose time is cut to seconds: what was noted there is of the past.
+func startedSince(s *container.State, renewed time.Time) bool {
+	if s == nil {
+		return false
+	}
+	started, err := time.Parse(time.RFC3339Nano, s.StartedAt)
+	return err == nil && started.After(renewed.Add(time.Second))
+}
+
+// errUnsure says that an engine may still be at a commit that shows in nothing.
+var errUnsure = errors.New("the engine may still be at the commit")
+
+func awaitCommit(ctx context.Context, api Tidier, dead lock.Holder, n note, o TidyOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// Not only the session is committed: so is the container for its mounts.
@@ -169,9 +200,10 @@ func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) er
 	})
 	o.Unseen += n.within
 	if n.pausing {
-		o.Unseen = min(o.Unseen, Late)
+		// One that the session stands still for shows by that.
+		o.Unseen = Late
 	}
-	deadline, unseen := time.NewTimer(o.Patience), time.NewTimer(o.Unseen)
+	deadline, unseen := time.NewTimer(o.Patience+n.within), time.NewTimer(o.Unseen)
 	defer deadline.Stop()
 	defer unseen.Stop()
 	ticker := time.NewTicker(time.Second / 4)
@@ -207,21 +239,25 @@ func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) er
 			return fmt.Errorf("follow a commit on the engine: %w", err)
 		case m := <-messages:
 			switch {
-			case m.Action == events.ActionUnPause && m.Actor.ID == dead.Key && n.pausing:
+			case m.Action == events.ActionUnPause && m.Actor.ID == dead.Key && n.pausing && m.Time > dead.Since.Unix():
 				// The engine does so once its commit has ended.
 				standing, atCommit = false, false
 			case m.Action == events.ActionCommit && made(ctx, api, m, dead.Run):
 				atCommit = false
 			}
 		case <-unseen.C:
-			// One that the session stands still for shows by that.
+			if !n.pausing {
+				return errUnsure
+			}
 			atCommit = false
 		case <-ticker.C:
 		case <-deadline.C:
-			if !paused {
-				return nil
+			if paused {
+				if err := unpauseAfter(ctx, api, dead, o); err != nil {
+					return err
+				}
 			}
-			return unpause(ctx, api, dead, o)
+			return errUnsure
 		}
 	}
 }
@@ -232,18 +268,14 @@ func made(ctx context.Context, api Tidier, commit events.Message, run string) bo
 	return err == nil && img.Config != nil && img.Config.Labels[LabelSnapshot+".id"] == run
 }
 
-// unpause resumes the session of a dead snapshot if it stands still.
-func unpause(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) error {
-	c, err := api.ContainerInspect(ctx, dead.Key)
-	if cerrdefs.IsNotFound(err) || err == nil && (c.State == nil || !c.State.Paused) {
-		return nil
-	}
-	if err == nil {
-		err = api.ContainerUnpause(ctx, dead.Key)
-	}
+// unpauseAfter resumes the session of a dead snapshot if it stands still.
+func unpauseAfter(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) error {
+	resumed, err := unpause(ctx, api, dead.Key)
 	if err != nil {
 		return fmt.Errorf("resume the session of a snapshot that was killed: %w; resume it with `docker unpause %s`", err, dead.Key)
 	}
-	o.Report("resumed the session")
+	if resumed {
+		o.Report("resumed the session")
+	}
 	return nil
 }

@@ -64,7 +64,7 @@ func (j *job) giveName(ctx context.Context) error {
 		return err
 	}
 	defer func() {
-		j.moreHeld = names.release() != nil
+		j.moreHeld = names.release() != nil || j.moreHeld
 	}()
 	if j.req.Reference == "" {
 		if err := j.generateName(ctx); err != nil {
@@ -76,7 +76,7 @@ func (j *job) giveName(ctx context.Context) error {
 		j.warn("%s was given to another image meanwhile; the name moves to the new one, the other stays as %s", j.result.Image, id)
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	// From here on an interrupt could not tell whether the name was given.
 	ctx = context.WithoutCancel(ctx)

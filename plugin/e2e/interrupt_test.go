@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -79,12 +78,12 @@ func interrupted(s suite, t *testing.T, event, name, ref string) (string, error)
 	t.Helper()
 	cmd := command("docker", "kasm", "commit", "--progress", "json", "--format", "json", "--no-register", "--include-mount", "/data", "--flatten", name, ref)
 	cmd.Env = s.user(t).env
-	return onEvent(t, cmd, event, syscall.SIGINT)
+	return onEvent(t, cmd, event)
 }
 
-// onEvent runs a command and sends it a signal when a line of its stderr has the
+// onEvent runs a command and sends it SIGINT when a line of its stderr has the
 // event. It returns all that was printed.
-func onEvent(t *testing.T, cmd *exec.Cmd, event string, sig os.Signal) (string, error) {
+func onEvent(t *testing.T, cmd *exec.Cmd, event string) (string, error) {
 	t.Helper()
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
@@ -99,7 +98,7 @@ func onEvent(t *testing.T, cmd *exec.Cmd, event string, sig os.Signal) (string, 
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		text.WriteString(lines.Text() + "\n")
 		if strings.Contains(lines.Text(), event) {
-			if err := cmd.Process.Signal(sig); err != nil {
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 				t.Fatal(err)
 			}
 		}

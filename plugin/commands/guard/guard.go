@@ -137,8 +137,7 @@ type api interface {
 // tidy does what the snapshot can do no more. An engine that does not answer
 // may be starting again.
 func tidy(ctx context.Context, api api, last message) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
-	defer cancel()
+	end := time.Now().Add(2 * patience)
 	for {
 		var err error
 		if last.Held {
@@ -147,7 +146,7 @@ func tidy(ctx context.Context, api api, last message) error {
 		if err == nil {
 			err = lock.Remove(ctx, api, lock.Holder{Run: last.Holder.Run})
 		}
-		if err == nil || !engine.ConnectionLost(err) {
+		if err == nil || !engine.ConnectionLost(err) || time.Now().After(end) {
 			return err
 		}
 		select {

@@ -41,9 +41,9 @@ func newRemoveCommand(dockerCLI command.Cli) *cobra.Command {
 		Short:   "Delete one or more sessions",
 		Long: `Delete sessions, running ones too. What was written to a session's own disk is
 lost; named volumes stay. With --snapshot an image and a workspace are made of
-each session first. It is held still meanwhile, so that nothing it writes is lost;
-its volumes without a name stay as well; and one whose snapshot fails is not
-deleted, and goes on.`,
+each session first. The session is held still meanwhile, so that nothing it writes
+to its disk is lost, and its volumes without a name stay as well. One whose
+snapshot fails is not deleted, and goes on.`,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRemove(cmd.Context(), dockerCLI, args, options)
@@ -61,7 +61,11 @@ func runRemove(ctx context.Context, dockerCLI command.Cli, names []string, optio
 		if !dockerCLI.In().IsTerminal() {
 			return errors.New("deleting a session loses what was written to its disk: give --force where nobody can be asked")
 		}
-		fmt.Fprintf(dockerCLI.Err(), "This will delete %s, with all that was written to its disk.\n", display.Line(strings.Join(names, ", ")))
+		what := "with all that was written to its disk"
+		if options.snapshot {
+			what = "after a snapshot of it"
+		}
+		fmt.Fprintf(dockerCLI.Err(), "This will delete %s, %s.\n", display.Line(strings.Join(names, ", ")), what)
 		//nolint:staticcheck // the only prompt that docker/cli 28 exports
 		yes, err := command.PromptForConfirmation(ctx, dockerCLI.In(), dockerCLI.Err(), "")
 		if err != nil {
@@ -87,9 +91,15 @@ func snapshotAndDelete(ctx context.Context, dockerCLI command.Cli, s session.Ses
 	}
 	defer view.Close()
 	result, err := pipeline.New(dockerCLI, view.Event).Run(ctx, snapshot.Request{Session: s.ID, Prefix: pipeline.Prefix(dockerCLI), Delete: true})
+	if result.ImageID != "" {
+		workspace := "no workspace"
+		if result.Workspace != "" {
+			workspace = "workspace " + result.Workspace
+		}
+		fmt.Fprintf(dockerCLI.Err(), "%s: kept as %s, %s\n", s.Name, result.Image, workspace)
+	}
 	if err != nil {
 		return fmt.Errorf("session %q is not deleted: %w", s.Name, err)
 	}
-	fmt.Fprintf(dockerCLI.Err(), "%s: kept as %s, workspace %s\n", s.Name, result.Image, result.Workspace)
 	return nil
 }
