@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -55,6 +56,27 @@ func TestSessionDeletedWithASnapshotLosesNothing(t *testing.T) {
 	}
 }
 
+// deletion deletes the session with a snapshot, does something as soon as it is
+// held still, and returns all that was printed.
+func (v *victim) deletion(t *testing.T, do func(rm *exec.Cmd)) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	held, _ := v.api.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("container", v.name), filters.Arg("event", string(events.ActionPause)))})
+	rm := command(v.plugin, "rm", "-f", "--snapshot", v.name)
+	rm.Env = v.user.env
+	go func() {
+		select {
+		case <-held:
+			do(rm)
+		case <-ctx.Done():
+		}
+	}()
+	out, err := rm.CombinedOutput()
+	return string(out), err
+}
+
 // TestSessionGoesOnWhereItsDeletionFails ends a deletion in its midst, by a
 // signal that can be answered and by one that can not.
 func TestSessionGoesOnWhereItsDeletionFails(t *testing.T) {
@@ -62,24 +84,11 @@ func TestSessionGoesOnWhereItsDeletionFails(t *testing.T) {
 	v, _ := twoMachines(t, name)
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 		v.busy(t)
-		held, failed := v.api.Events(t.Context(), events.ListOptions{Filters: filters.NewArgs(
-			filters.Arg("container", name), filters.Arg("event", string(events.ActionPause)))})
-		cmd := command(v.plugin, "rm", "-f", "--snapshot", name)
-		cmd.Env = v.user.env
-		go func() {
-			select {
-			case <-held:
-				_ = cmd.Process.Signal(sig)
-			case <-failed: // with the test
-			}
-		}()
-		out, err := cmd.CombinedOutput()
+		out, err := v.deletion(t, func(rm *exec.Cmd) { _ = rm.Process.Signal(sig) })
 		if err == nil {
 			t.Fatalf("%s came too late: %s", sig, out)
 		}
-		for _, w := range v.settle(t, settled, func(ctx context.Context) []string {
-			return append(v.leftovers(ctx), v.inState(ctx, session.Running)...)
-		}) {
+		for _, w := range v.settle(t, settled, v.runsOn) {
 			t.Errorf("after %s: %s\n%s", sig, w, out)
 		}
 	}
@@ -91,26 +100,18 @@ func TestSessionThatSomebodyWentOnWithIsNotDeleted(t *testing.T) {
 	const name = "e2edelete"
 	v, _ := twoMachines(t, name)
 	v.busy(t)
-	held, failed := v.api.Events(t.Context(), events.ListOptions{Filters: filters.NewArgs(
-		filters.Arg("container", name), filters.Arg("event", string(events.ActionPause)))})
-	cmd := command(v.plugin, "rm", "-f", "--snapshot", name)
-	cmd.Env = v.user.env
-	go func() {
-		select {
-		case <-held:
-			_ = v.api.ContainerUnpause(t.Context(), name)
-		case <-failed: // with the test
-		}
-	}()
-	out, err := cmd.CombinedOutput()
-	kept := regexp.MustCompile(`kept as (\S+), workspace`).FindStringSubmatch(string(out))
-	if err == nil || kept == nil || !strings.Contains(string(out), "was resumed meanwhile") {
+	out, err := v.deletion(t, func(*exec.Cmd) { _ = v.api.ContainerUnpause(t.Context(), name) })
+	kept := regexp.MustCompile(`kept as (\S+), workspace`).FindStringSubmatch(out)
+	if err == nil || kept == nil || !strings.Contains(out, "was resumed meanwhile") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	t.Cleanup(func() { v.docker(t, "rmi", "-f", kept[1]) })
-	for _, w := range v.settle(t, settled, func(ctx context.Context) []string {
-		return append(v.leftovers(ctx), v.inState(ctx, session.Running)...)
-	}) {
+	for _, w := range v.settle(t, settled, v.runsOn) {
 		t.Errorf("%s\n%s", w, out)
 	}
+}
+
+// runsOn lists what is wrong where a session should go on as if nothing had been.
+func (v *victim) runsOn(ctx context.Context) []string {
+	return append(v.leftovers(ctx), v.inState(ctx, session.Running)...)
 }

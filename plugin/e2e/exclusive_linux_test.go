@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -168,10 +167,7 @@ func TestGuardIsThereHoweverThePluginWasStarted(t *testing.T) {
 			}
 			signal(pids, syscall.SIGKILL)
 			c.wait(t)
-			wrong := v.settle(t, settled, func(ctx context.Context) []string {
-				return append(v.leftovers(ctx), v.inState(ctx, session.Running)...)
-			})
-			for _, w := range wrong {
+			for _, w := range v.settle(t, settled, v.runsOn) {
 				t.Error(w)
 			}
 			v.sweep(t)
