@@ -72,8 +72,8 @@ type Holder struct {
 	Since time.Time
 	// Dead is set when the lock has not been renewed for Lease.
 	Dead bool
-
-	generation int
+	// Generation counts the volumes that were made for it.
+	Generation int
 }
 
 // BusyError says that a lock is held by another.
@@ -164,9 +164,9 @@ func Take(ctx context.Context, api API, me Holder, o Options) (*Lock, context.Co
 // claim makes the next volume and looks whether it stands alone, but for those
 // of the dead. It returns nil when another was faster, or may have been.
 func claim(ctx context.Context, api API, me Holder, dead []Holder, o Options) (*Lock, context.Context, error) {
-	me.generation = 1
+	me.Generation = 1
 	for _, h := range dead {
-		me.generation = max(me.generation, h.generation+1)
+		me.Generation = max(me.Generation, h.Generation+1)
 	}
 	mine, err := create(ctx, api, &me)
 	if err != nil || !mine {
@@ -204,7 +204,7 @@ func claim(ctx context.Context, api API, me Holder, dead []Holder, o Options) (*
 // rivals tells whether h is another holder, and none that l took over from: one
 // of those that has renewed its lock since is alive after all.
 func (l *Lock) rivals(h Holder) bool {
-	return h.Run != l.run && !slices.ContainsFunc(l.dead, func(d Holder) bool { return d.Run == h.Run && d.generation >= h.generation })
+	return h.Run != l.run && !slices.ContainsFunc(l.dead, func(d Holder) bool { return d.Run == h.Run && d.Generation >= h.Generation })
 }
 
 // Holder tells who holds the lock, and since when.
@@ -283,7 +283,7 @@ func (l *Lock) renew(ctx context.Context, change func(*Holder)) (lost bool, err 
 	ctx, cancel := context.WithTimeout(ctx, Lease)
 	defer cancel()
 	next := l.me
-	next.generation++
+	next.Generation++
 	change(&next)
 	mine, err := create(ctx, l.api, &next)
 	if err != nil {
@@ -314,8 +314,8 @@ func (l *Lock) Release(ctx context.Context) error {
 func create(ctx context.Context, api API, h *Holder) (bool, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Lease/2)
 	defer cancel()
-	for nobodys := []string{}; ; h.generation++ {
-		v, err := api.VolumeCreate(ctx, volume.CreateOptions{Name: h.name(), Labels: map[string]string{
+	for nobodys := []string{}; ; h.Generation++ {
+		v, err := api.VolumeCreate(ctx, volume.CreateOptions{Name: h.Volume(), Labels: map[string]string{
 			Label: h.Key, labelRun: h.Run, labelOwner: h.Owner, labelPlace: h.Place, labelNote: h.Note,
 		}})
 		if err != nil {
@@ -328,7 +328,7 @@ func create(ctx context.Context, api API, h *Holder) (bool, error) {
 		made, ok := holder(&v)
 		h.Since = made.Since
 		if !ok {
-			return false, fmt.Errorf("lock %s on the engine: volume %s is in the way: remove it with `docker volume rm %s`", h.Key, h.name(), h.name())
+			return false, fmt.Errorf("lock %s on the engine: volume %s is in the way: remove it with `docker volume rm %s`", h.Key, h.Volume(), h.Volume())
 		}
 		if made.Run != h.Run {
 			return false, nil
@@ -361,13 +361,14 @@ func Remove(ctx context.Context, api API, h Holder) error {
 }
 
 func remove(ctx context.Context, api API, h Holder) error {
-	if err := api.VolumeRemove(ctx, h.name(), true); err != nil && !cerrdefs.IsNotFound(err) {
-		return fmt.Errorf("unlock %s on the engine: %w; remove the lock with `docker volume rm %s`", h.Key, err, h.name())
+	if err := api.VolumeRemove(ctx, h.Volume(), true); err != nil && !cerrdefs.IsNotFound(err) {
+		return fmt.Errorf("unlock %s on the engine: %w; remove the lock with `docker volume rm %s`", h.Key, err, h.Volume())
 	}
 	return nil
 }
 
-func (h Holder) name() string { return prefix + h.Key + "." + strconv.Itoa(h.generation) }
+// Volume is the name of the volume that the lock is.
+func (h Holder) Volume() string { return prefix + h.Key + "." + strconv.Itoa(h.Generation) }
 
 // List returns the holders of the lock of a key, "" for all locks.
 func List(ctx context.Context, api Lister, key string) ([]Holder, error) {
@@ -413,7 +414,7 @@ func holder(v *volume.Volume) (Holder, bool) {
 		return Holder{}, false
 	}
 	var err error
-	if h.generation, err = strconv.Atoi(number); err != nil {
+	if h.Generation, err = strconv.Atoi(number); err != nil {
 		return Holder{}, false
 	}
 	if h.Since, err = time.Parse(time.RFC3339, v.CreatedAt); err != nil {

@@ -132,7 +132,7 @@ func TestADeadHolderIsTakenOver(t *testing.T) {
 		e := newEngine()
 		dead := Holder{Key: "c", Run: "dead", Owner: "me@there", Place: "p", Note: "running"}
 		if _, err := create(t.Context(), e, &dead); err == nil {
-			dead.generation = 3
+			dead.Generation = 3
 		}
 		if _, err := create(t.Context(), e, &dead); err != nil {
 			t.Fatal(err)
@@ -377,7 +377,7 @@ func TestANoteTellsThatTheLockIsLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		next := Holder{Key: "c", Run: "next", generation: 2}
+		next := Holder{Key: "c", Run: "next", Generation: 2}
 		if _, err := create(t.Context(), e, &next); err != nil {
 			t.Fatal(err)
 		}

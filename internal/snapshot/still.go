@@ -7,6 +7,8 @@ import (
 
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
+
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 )
 
 // pauseWatch measures how long a session stands still, by the engine's events
@@ -34,17 +36,13 @@ func (j *job) watchPause(ctx context.Context, pause bool) (pauseWatch, error) {
 		return pauseWatch{cancel: func() {}}, nil
 	}
 	// From a time on, because the request may reach the engine after the commit's.
-	info, err := j.API.Info(ctx)
+	now, err := engineTime(ctx, j.API)
 	if err != nil {
-		return pauseWatch{}, fmt.Errorf("ask the engine for its time: %w", err)
-	}
-	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
-	if err != nil {
-		return pauseWatch{}, fmt.Errorf("ask the engine for its time: %w", err)
+		return pauseWatch{}, err
 	}
 	// After an interrupt as well: it tells whether the session runs again.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	messages, failed := j.API.Events(ctx, events.ListOptions{Since: fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()), Filters: filters.NewArgs(
+	messages, failed := j.API.Events(ctx, events.ListOptions{Since: now, Filters: filters.NewArgs(
 		filters.Arg("type", string(events.ContainerEventType)),
 		filters.Arg("container", j.plan.session.ID),
 		filters.Arg("event", string(events.ActionPause)),
@@ -78,6 +76,19 @@ func (j *job) watchPause(ctx context.Context, pause bool) (pauseWatch, error) {
 		}
 	}()
 	return pauseWatch{cancel: cancel, paused: paused, resumed: resumed}, nil
+}
+
+// engineTime is the time by the engine's clock, as it takes it for events.
+func engineTime(ctx context.Context, api engine.InfoClient) (string, error) {
+	info, err := api.Info(ctx)
+	if err != nil {
+		return "", fmt.Errorf("ask the engine for its time: %w", err)
+	}
+	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
+	if err != nil {
+		return "", fmt.Errorf("ask the engine for its time: %w", err)
+	}
+	return fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()), nil
 }
 
 // result returns what the engine has told, after its answer to the commit.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"time"
@@ -23,6 +24,7 @@ import (
 // Tidier is what is asked of the engine to tidy up after a snapshot.
 type Tidier interface {
 	session.Lister
+	engine.InfoClient
 	ContainerInspect(ctx context.Context, container string) (container.InspectResponse, error)
 	ContainerUnpause(ctx context.Context, container string) error
 	ContainerRemove(ctx context.Context, container string, options container.RemoveOptions) error
@@ -173,7 +175,42 @@ func resume(ctx context.Context, api Tidier, dead lock.Holder, o TidyOptions) er
 	if !n.pausing && !n.committing {
 		return nil
 	}
+	if restarted, err := restartedSince(ctx, api, dead); err != nil || restarted {
+		return err
+	}
 	return awaitCommit(ctx, api, dead, n, o)
+}
+
+// eventsKept is how many events an engine keeps, in memory (moby
+// daemon/events/events.go).
+const eventsKept = 256
+
+// restartedSince tells whether the engine was started after a lock was last
+// renewed: it is at no commit of that time any longer, and knows nothing any more
+// of how the lock's volume was made.
+func restartedSince(ctx context.Context, api Tidier, dead lock.Holder) (bool, error) {
+	now, err := engineTime(ctx, api)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	messages, ended := api.Events(ctx, events.ListOptions{Since: strconv.FormatInt(dead.Since.Unix(), 10), Until: now})
+	for count := 0; ; {
+		select {
+		case m := <-messages:
+			if m.Type == events.VolumeEventType && m.Action == events.ActionCreate && m.Actor.ID == dead.Volume() {
+				return false, nil
+			}
+			count++
+		case err := <-ended:
+			if !errors.Is(err, io.EOF) {
+				return false, fmt.Errorf("ask the engine what it has done: %w", err)
+			}
+			// Of more than it keeps, it has forgotten some.
+			return count < eventsKept, nil
+		}
+	}
 }
 
 // startedSince tells whether a container was started after a lock was last
