@@ -66,7 +66,7 @@ test-faults-short: ## Fail a few pushes and kill the plugin once at each step, o
 
 .PHONY: bench
 bench: build ## Compare with plain docker: ratios, size, start-up
-	command -v hyperfine jq /usr/bin/time >/dev/null || apt-get install -y --no-install-recommends hyperfine jq time >/dev/null
+	{ hash hyperfine jq && test -x /usr/bin/time; } 2>/dev/null || apt-get install -y --no-install-recommends hyperfine jq time >/dev/null
 	contrib/engines/test 20.10 overlay2 -- contrib/bench/bench
 	contrib/engines/test 29 overlay2 -- contrib/bench/bench
 	contrib/engines/test 29 containerd -- contrib/bench/bench
