@@ -179,7 +179,7 @@ func claim(ctx context.Context, api API, me Holder, dead []Holder, o Options) (*
 	err = context.Cause(ctx)
 	var others []Holder
 	if err == nil {
-		others, err = List(ctx, api, me.Key)
+		others, err = list(ctx, api, me.Key)
 	}
 	if slices.ContainsFunc(others, l.rivals) {
 		return nil, ctx, l.Release(ctx)
@@ -268,12 +268,16 @@ func (l *Lock) shared(ctx context.Context) bool {
 	l.mu.Lock()
 	key, asleep := l.me.Key, wall().Sub(l.renewed) > Lease
 	l.mu.Unlock()
-	all, err := List(ctx, l.api, key)
+	all, err := list(ctx, l.api, key)
 	if err != nil {
 		return false // it is asked again before the next renewal
 	}
 	mine := slices.ContainsFunc(all, func(h Holder) bool { return h.Run == l.run })
-	return asleep && !mine || slices.ContainsFunc(all, func(h Holder) bool { return l.rivals(h) && !h.Dead })
+	rivals := slices.DeleteFunc(all, func(h Holder) bool { return !l.rivals(h) })
+	if age(ctx, l.api, rivals) != nil {
+		return false
+	}
+	return asleep && !mine || slices.ContainsFunc(rivals, func(h Holder) bool { return !h.Dead })
 }
 
 // renew makes the next volume, with what has changed, and removes the last.
@@ -350,7 +354,7 @@ const maxNobodys = 10
 // Remove gives a lock back, with every volume that the holder made for it. A
 // holder without a key gives back all that its run holds.
 func Remove(ctx context.Context, api API, h Holder) error {
-	all, err := List(ctx, api, h.Key)
+	all, err := list(ctx, api, h.Key)
 	errs := []error{err}
 	for _, other := range all {
 		if other.Run == h.Run {
@@ -370,8 +374,22 @@ func remove(ctx context.Context, api API, h Holder) error {
 // Volume is the name of the volume that the lock is.
 func (h Holder) Volume() string { return prefix + h.Key + "." + strconv.Itoa(h.Generation) }
 
-// List returns the holders of the lock of a key, "" for all locks.
-func List(ctx context.Context, api Lister, key string) ([]Holder, error) {
+// List returns the holders of the lock of a key, "" for all locks but those of
+// the keys in but.
+func List(ctx context.Context, api Lister, key string, but ...string) ([]Holder, error) {
+	out, err := list(ctx, api, key)
+	if err != nil {
+		return nil, err
+	}
+	out = slices.DeleteFunc(out, func(h Holder) bool { return slices.Contains(but, h.Key) })
+	if err := age(ctx, api, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// list is List without telling who is dead.
+func list(ctx context.Context, api Lister, key string) ([]Holder, error) {
 	label := Label
 	if key != "" {
 		label += "=" + key
@@ -386,21 +404,27 @@ func List(ctx context.Context, api Lister, key string) ([]Holder, error) {
 			out = append(out, h)
 		}
 	}
-	if len(out) == 0 {
-		return nil, nil
+	return out, nil
+}
+
+// age sets Dead by the engine's time, which is asked for only if there are
+// holders: that takes some engines longer than all the rest of a lock.
+func age(ctx context.Context, api Lister, holders []Holder) error {
+	if len(holders) == 0 {
+		return nil
 	}
 	info, err := api.Info(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask the engine for its time: %w", err)
+		return fmt.Errorf("ask the engine for its time: %w", err)
 	}
 	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
 	if err != nil {
-		return nil, fmt.Errorf("ask the engine for its time: %w", err)
+		return fmt.Errorf("ask the engine for its time: %w", err)
 	}
-	for i := range out {
-		out[i].Dead = now.Sub(out[i].Since) > Lease
+	for i := range holders {
+		holders[i].Dead = now.Sub(holders[i].Since) > Lease
 	}
-	return out, nil
+	return nil
 }
 
 // holder reads a lock's volume. One that is not as we make them is no lock: its

@@ -45,6 +45,7 @@ func (j *job) lock(ctx context.Context) (context.Context, error) {
 	if j.guard != nil {
 		j.guard.Held(j.held)
 	}
+	j.clock = startClock(held, j.API)
 	if err := j.lookAgain(held); err != nil {
 		return held, err
 	}
@@ -71,9 +72,9 @@ func (j *job) lookAgain(ctx context.Context) error {
 // other snapshot of theirs will.
 func (j *job) tidyAfterGone(ctx context.Context) {
 	// Engines whose locks cannot be read are found out when ours is taken.
-	all, _ := lock.List(ctx, j.API, "")
+	all, _ := lock.List(ctx, j.API, "", namesKey, j.plan.session.ID)
 	for _, h := range all {
-		if !h.Dead || h.Key == namesKey || h.Key == j.plan.session.ID {
+		if !h.Dead {
 			continue
 		}
 		if _, err := j.API.ContainerInspect(ctx, h.Key); !cerrdefs.IsNotFound(err) {

@@ -175,6 +175,7 @@ type job struct {
 	held     lock.Holder
 	onEngine *lock.Lock
 	note     note
+	clock    *clock
 	release  func() error
 	// moreHeld is set when another lock than the session's could not be given
 	// back, because the engine went away.

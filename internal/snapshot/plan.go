@@ -88,11 +88,18 @@ func (p *plan) wanted() container.Config {
 func (j *job) makePlan(ctx context.Context) error {
 	p := &plan{push: j.req.Push || j.req.Registry != ""}
 	j.plan = p
-	if err := j.planSession(ctx); err != nil {
-		return err
+	// Meanwhile, as it takes some engines long.
+	asked := make(chan error, 1)
+	go func() {
+		var err error
+		p.engine, err = engine.Inspect(ctx, j.API)
+		asked <- err
+	}()
+	err := j.planSession(ctx)
+	if unknown := <-asked; err == nil {
+		err = unknown
 	}
-	var err error
-	if p.engine, err = engine.Inspect(ctx, j.API); err != nil {
+	if err != nil {
 		return err
 	}
 	if err := j.planParent(ctx); err != nil {

@@ -36,7 +36,7 @@ func (j *job) watchPause(ctx context.Context, pause bool) (pauseWatch, error) {
 		return pauseWatch{cancel: func() {}}, nil
 	}
 	// From a time on, because the request may reach the engine after the commit's.
-	now, err := engineTime(ctx, j.API)
+	now, err := j.clock.justNow(ctx, j.API)
 	if err != nil {
 		return pauseWatch{}, err
 	}
@@ -76,6 +76,33 @@ func (j *job) watchPause(ctx context.Context, pause bool) (pauseWatch, error) {
 		}
 	}()
 	return pauseWatch{cancel: cancel, paused: paused, resumed: resumed}, nil
+}
+
+// clock asks for the engine's time while other things are done: some engines take
+// longer to tell it than for all the rest.
+type clock struct {
+	asked time.Time
+	told  chan struct{}
+	time  string
+	err   error
+}
+
+func startClock(ctx context.Context, api engine.InfoClient) *clock {
+	c := &clock{asked: time.Now(), told: make(chan struct{})}
+	go func() {
+		defer close(c.told)
+		c.time, c.err = engineTime(ctx, api)
+	}()
+	return c
+}
+
+// justNow returns a time by the engine's clock in about the last second.
+func (c *clock) justNow(ctx context.Context, api engine.InfoClient) (string, error) {
+	if time.Since(c.asked) > time.Second {
+		return engineTime(ctx, api)
+	}
+	<-c.told
+	return c.time, c.err
 }
 
 // engineTime is the time by the engine's clock, as it takes it for events.
