@@ -15,13 +15,21 @@ export CGO_ENABLED := 0
 help: ## Show this help
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
+# What the helper's container can run on; the plugin sends it there.
+HELPERS := linux-amd64 linux-arm64
+
 .PHONY: build
-build: ## Build bin/docker-kasm
+build: $(HELPERS:%=bin/kasm-helper-%) ## Build the plugin and the helper in bin
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/docker-kasm ./plugin/docker-kasm
 
+.PHONY: $(HELPERS:%=bin/kasm-helper-%)
+$(HELPERS:%=bin/kasm-helper-%): bin/kasm-helper-linux-%:
+	GOOS=linux GOARCH=$* go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./helper/kasm-helper
+
 .PHONY: install
-install: build ## Install the plugin for this user
+install: build ## Install the plugin and the helper for this user
 	install -D -m 0755 bin/docker-kasm "$(PLUGIN_DIR)/docker-kasm"
+	install -m 0755 $(HELPERS:%=bin/kasm-helper-%) "$(PLUGIN_DIR)"
 	@echo "installed $(PLUGIN_DIR)/docker-kasm; try: docker kasm --help"
 
 .PHONY: demo

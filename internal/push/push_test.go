@@ -389,7 +389,7 @@ func TestResumeSetsTheDigestOfThatImageOnly(t *testing.T) {
 		"plain":     "image = \"" + image + "\"\n",
 	}
 	for name, text := range files {
-		if _, err := catalog.CreateRaw(name, []byte(text)); err != nil {
+		if _, err := catalog.CreateRaw(t.Context(), name, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -404,7 +404,7 @@ func TestResumeSetsTheDigestOfThatImageOnly(t *testing.T) {
 		if name == "same" {
 			want += "digest = \"" + someID + "\"\n"
 		}
-		if data, _, err := catalog.Raw(name); err != nil || string(data) != want {
+		if data, _, err := catalog.Raw(t.Context(), name); err != nil || string(data) != want {
 			t.Errorf("%s is now, %v:\n%s", name, err, data)
 		}
 	}

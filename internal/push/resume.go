@@ -56,12 +56,19 @@ func Credentials(ctx context.Context, ask Asker, host string) (registry.AuthConf
 	}
 }
 
+// Catalog is where the registrations are whose digest a push sets.
+type Catalog interface {
+	List(ctx context.Context) ([]*workspace.Workspace, error)
+	Get(ctx context.Context, name string) (*workspace.Workspace, error)
+	Update(ctx context.Context, name, revision string, edits []workspace.Edit) (*workspace.Workspace, error)
+}
+
 // ErrGone means that the image is no longer on the engine.
 var ErrGone = errors.New("no such image")
 
 // Resume pushes the image that ref names, whether an earlier push of it failed
 // or not, and writes its digest into the registrations of that very image.
-func (p *Pusher) Resume(ctx context.Context, ref reference.NamedTagged, ask Asker, catalog *workspace.Catalog) (Outcome, error) {
+func (p *Pusher) Resume(ctx context.Context, ref reference.NamedTagged, ask Asker, catalog Catalog) (Outcome, error) {
 	out := Outcome{Image: imageref.Familiar(ref)}
 	info, err := engine.Inspect(ctx, p.API)
 	if err != nil {
@@ -100,7 +107,7 @@ func (p *Pusher) Resume(ctx context.Context, ref reference.NamedTagged, ask Aske
 		}
 		return out, err
 	}
-	if out.Workspaces, err = setDigest(catalog, ref, out.ImageID, out.Digest); err != nil {
+	if out.Workspaces, err = setDigest(context.WithoutCancel(ctx), catalog, ref, out.ImageID, out.Digest); err != nil {
 		return out, fmt.Errorf("image %q is pushed as %s, but not every registration has the digest: %w", out.Image, out.Digest, err)
 	}
 	if name := req.Workspace; name != "" && !slices.Contains(out.Workspaces, name) {
@@ -141,16 +148,16 @@ const maxConflicts = 3
 
 // setDigest writes the digest into every registration that launches this very
 // image by this reference, and returns their names. Comments in the files stay.
-func setDigest(catalog *workspace.Catalog, ref reference.Named, imageID, digest string) ([]string, error) {
+func setDigest(ctx context.Context, catalog Catalog, ref reference.Named, imageID, digest string) ([]string, error) {
 	// Files that cannot be read are no registrations of anything.
-	list, _ := catalog.List()
+	list, _ := catalog.List(ctx)
 	var names []string
 	var errs []error
 	for _, ws := range list {
 		if !launches(ws, ref, imageID) {
 			continue
 		}
-		err := update(catalog, ws, ref, imageID, digest)
+		err := update(ctx, catalog, ws, ref, imageID, digest)
 		if errors.Is(err, workspace.ErrNotFound) {
 			continue // removed since the list
 		}
@@ -165,13 +172,13 @@ func setDigest(catalog *workspace.Catalog, ref reference.Named, imageID, digest 
 
 // update changes the file as it was read: where somebody else has changed it
 // meanwhile, it is looked at again.
-func update(catalog *workspace.Catalog, ws *workspace.Workspace, ref reference.Named, imageID, digest string) error {
+func update(ctx context.Context, catalog Catalog, ws *workspace.Workspace, ref reference.Named, imageID, digest string) error {
 	for try := 1; ; try++ {
-		_, err := catalog.Update(ws.Name, ws.Revision, []workspace.Edit{{Key: "snapshot.digest", Value: digest}})
+		_, err := catalog.Update(ctx, ws.Name, ws.Revision, []workspace.Edit{{Key: "snapshot.digest", Value: digest}})
 		if !errors.Is(err, workspace.ErrConflict) || try == maxConflicts {
 			return err
 		}
-		if ws, err = catalog.Get(ws.Name); err != nil {
+		if ws, err = catalog.Get(ctx, ws.Name); err != nil {
 			return err
 		}
 		if !launches(ws, ref, imageID) {

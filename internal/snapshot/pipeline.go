@@ -118,10 +118,20 @@ type Result struct {
 	Preview *diff.Diff `json:"Preview,omitempty"`
 }
 
+// Catalog is where the session's workspace is found, and the snapshot's is
+// registered.
+type Catalog interface {
+	Get(ctx context.Context, name string) (*workspace.Workspace, error)
+	CreateRaw(ctx context.Context, name string, data []byte) (*workspace.Workspace, error)
+	UniqueName(ctx context.Context, base string) (string, error)
+	// Writable fails where CreateRaw would, whatever it was given.
+	Writable(ctx context.Context) error
+}
+
 // Pipeline runs snapshots against one engine and one catalog.
 type Pipeline struct {
 	API     API
-	Catalog *workspace.Catalog
+	Catalog Catalog
 	// Auth returns the user's credentials for a registry host, zero if none.
 	Auth func(host string) (registry.AuthConfig, error)
 	// Edit lets the user change the registration before it is saved; nil saves

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -112,7 +110,7 @@ func (j *job) makePlan(ctx context.Context) error {
 		return err
 	}
 	if !j.req.NoRegister && !j.req.DryRun {
-		if err := probe(j.Catalog.Dir()); err != nil {
+		if err := j.Catalog.Writable(ctx); err != nil {
 			return fmt.Errorf("the new workspace could not be saved: %w; see to that folder, or give --no-register", err)
 		}
 	}
@@ -125,7 +123,7 @@ func (j *job) makePlan(ctx context.Context) error {
 func (j *job) planSession(ctx context.Context) error {
 	s, err := session.Find(ctx, j.API, j.req.Session)
 	if err != nil {
-		if ws := j.notContainer(err); ws != nil {
+		if ws := j.notContainer(ctx, err); ws != nil {
 			return fmt.Errorf("cannot commit %q: it is a %s workspace, and only sessions of container workspaces have an image to make", ws.Name, ws.Type)
 		}
 		return err
@@ -140,7 +138,7 @@ func (j *job) planSession(ctx context.Context) error {
 	if s.Workspace == "" {
 		return nil
 	}
-	ws, err := j.Catalog.Get(s.Workspace)
+	ws, err := j.Catalog.Get(ctx, s.Workspace)
 	switch {
 	case err == nil:
 		j.plan.workspace = ws
@@ -153,12 +151,12 @@ func (j *job) planSession(ctx context.Context) error {
 
 // notContainer returns the server or link workspace that the user meant by a
 // name which is no session.
-func (j *job) notContainer(err error) *workspace.Workspace {
+func (j *job) notContainer(ctx context.Context, err error) *workspace.Workspace {
 	var missing *session.NotFoundError
 	if !errors.As(err, &missing) || workspace.ValidName(j.req.Session) != nil {
 		return nil
 	}
-	ws, err := j.Catalog.Get(j.req.Session)
+	ws, err := j.Catalog.Get(ctx, j.req.Session)
 	if err != nil || ws.Type == workspace.TypeContainer {
 		return nil
 	}
@@ -418,21 +416,4 @@ func (j *job) planPush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, registryTimeout)
 	defer cancel()
 	return engine.CheckPush(ctx, j.API, j.plan.ref.String(), host, j.auth)
-}
-
-// probe tells whether files can be written in dir, by writing one.
-func probe(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".probe.toml*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(make([]byte, 4096))
-	err = errors.Join(err, f.Close())
-	if gone := os.Remove(f.Name()); !errors.Is(gone, fs.ErrNotExist) { // else swept away
-		err = errors.Join(err, gone)
-	}
-	return err
 }

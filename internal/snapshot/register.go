@@ -17,9 +17,10 @@ import (
 // register adds the workspace that launches the new image. An interrupt that
 // came after the image was named does not keep it from being registered.
 func (j *job) register(ctx context.Context) error {
+	through := context.WithoutCancel(ctx)
 	ws := j.registration()
 	var err error
-	if ws.Name, err = j.Catalog.UniqueName(imageref.WorkspaceName(j.plan.ref)); err != nil {
+	if ws.Name, err = j.Catalog.UniqueName(through, imageref.WorkspaceName(j.plan.ref)); err != nil {
 		return j.notRegistered(err)
 	}
 	data, err := workspace.Encode(ws)
@@ -35,7 +36,7 @@ func (j *job) register(ctx context.Context) error {
 		}
 	}
 	for {
-		_, err := j.Catalog.CreateRaw(ws.Name, data)
+		_, err := j.Catalog.CreateRaw(through, ws.Name, data)
 		if err == nil {
 			j.result.Workspace = ws.Name
 			j.keepWorkspace()
@@ -45,7 +46,7 @@ func (j *job) register(ctx context.Context) error {
 		if !errors.Is(err, workspace.ErrExists) {
 			return j.notRegistered(err)
 		}
-		if ws.Name, err = j.Catalog.UniqueName(imageref.WorkspaceName(j.plan.ref)); err != nil {
+		if ws.Name, err = j.Catalog.UniqueName(through, imageref.WorkspaceName(j.plan.ref)); err != nil {
 			return j.notRegistered(err)
 		}
 	}

@@ -45,8 +45,8 @@ func (c *Catalog) path(name string) string { return filepath.Join(c.dir, name+ex
 
 // List returns the workspaces whose files can be read, sorted by name, and the
 // errors of all others joined: a bad file hides no good one.
-func (c *Catalog) List() ([]*Workspace, error) {
-	names, err := c.names()
+func (c *Catalog) List(ctx context.Context) ([]*Workspace, error) {
+	names, err := c.Names()
 	if err != nil {
 		return nil, err
 	}
@@ -69,8 +69,8 @@ func (c *Catalog) List() ([]*Workspace, error) {
 	return list, errors.Join(errs...)
 }
 
-// names lists the files' keys, sorted, whether they can be read or not.
-func (c *Catalog) names() ([]string, error) {
+// Names lists the files' keys, sorted, whether they can be read or not.
+func (c *Catalog) Names() ([]string, error) {
 	files, err := os.ReadDir(c.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -120,8 +120,8 @@ func readFile(path string) ([]byte, error) {
 
 // Get reads one workspace. A name that is not there is ErrNotFound, with names
 // that look alike.
-func (c *Catalog) Get(name string) (*Workspace, error) {
-	data, _, err := c.Raw(name)
+func (c *Catalog) Get(ctx context.Context, name string) (*Workspace, error) {
+	data, _, err := c.Raw(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (c *Catalog) Get(name string) (*Workspace, error) {
 }
 
 // Raw reads a workspace's file, valid or not, and its revision.
-func (c *Catalog) Raw(name string) ([]byte, string, error) {
+func (c *Catalog) Raw(ctx context.Context, name string) ([]byte, string, error) {
 	if err := ValidName(name); err != nil {
 		return nil, "", err
 	}
@@ -150,7 +150,7 @@ func (e *notFoundError) Unwrap() error { return ErrNotFound }
 
 func (c *Catalog) notFound(name string) error {
 	message := fmt.Sprintf("no workspace %q: `docker kasm workspace ls -a` lists them all", name)
-	names, _ := c.names()
+	names, _ := c.Names()
 	best := 0.55
 	for _, n := range names {
 		if score := levenshtein.Match(name, n, nil); score > best && ValidName(n) == nil {
@@ -160,23 +160,40 @@ func (c *Catalog) notFound(name string) error {
 	return &notFoundError{message}
 }
 
+// Writable tells whether files can be written, by writing one.
+func (c *Catalog) Writable(context.Context) error {
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(c.dir, ".probe"+extension+"*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, 4096))
+	err = errors.Join(err, f.Close())
+	if gone := os.Remove(f.Name()); !errors.Is(gone, fs.ErrNotExist) { // else swept away
+		err = errors.Join(err, gone)
+	}
+	return err
+}
+
 // Create writes a new workspace from its fields; ErrExists if there is one.
-func (c *Catalog) Create(w *Workspace) error {
+func (c *Catalog) Create(ctx context.Context, w *Workspace) error {
 	data, err := Encode(w)
 	if err != nil {
 		return err
 	}
-	_, err = c.CreateRaw(w.Name, data)
+	_, err = c.CreateRaw(ctx, w.Name, data)
 	return err
 }
 
 // CreateRaw writes a new workspace file after it has been checked.
-func (c *Catalog) CreateRaw(name string, data []byte) (*Workspace, error) {
+func (c *Catalog) CreateRaw(ctx context.Context, name string, data []byte) (*Workspace, error) {
 	ws, err := Decode(name, c.path(name), data)
 	if err != nil {
 		return nil, fmt.Errorf("create workspace %q: %w", name, err)
 	}
-	err = c.locked(func() error {
+	err = c.locked(ctx, func() error {
 		if _, err := os.Lstat(c.path(name)); err == nil {
 			return fmt.Errorf("create workspace %q: %w; change it with `docker kasm workspace edit %s`, or choose another name", name, ErrExists, name)
 		}
@@ -187,22 +204,22 @@ func (c *Catalog) CreateRaw(name string, data []byte) (*Workspace, error) {
 
 // Update changes single keys. revision is that of the file the caller saw, ""
 // for any; ErrConflict if it has changed since.
-func (c *Catalog) Update(name, revision string, edits []Edit) (*Workspace, error) {
-	return c.rewrite(name, revision, func(data []byte) ([]byte, error) { return Apply(data, edits) })
+func (c *Catalog) Update(ctx context.Context, name, revision string, edits []Edit) (*Workspace, error) {
+	return c.rewrite(ctx, name, revision, func(data []byte) ([]byte, error) { return Apply(data, edits) })
 }
 
 // Replace writes a whole new text, under the same rules as Update.
-func (c *Catalog) Replace(name, revision string, data []byte) (*Workspace, error) {
-	return c.rewrite(name, revision, func([]byte) ([]byte, error) { return data, nil })
+func (c *Catalog) Replace(ctx context.Context, name, revision string, data []byte) (*Workspace, error) {
+	return c.rewrite(ctx, name, revision, func([]byte) ([]byte, error) { return data, nil })
 }
 
-func (c *Catalog) rewrite(name, revision string, change func([]byte) ([]byte, error)) (*Workspace, error) {
+func (c *Catalog) rewrite(ctx context.Context, name, revision string, change func([]byte) ([]byte, error)) (*Workspace, error) {
 	if err := ValidName(name); err != nil {
 		return nil, err
 	}
 	var ws *Workspace
-	err := c.existing(name, func() error {
-		data, err := c.expect(name, revision)
+	err := c.existing(ctx, name, func() error {
+		data, err := c.expect(ctx, name, revision)
 		if err != nil {
 			return err
 		}
@@ -222,9 +239,9 @@ func (c *Catalog) rewrite(name, revision string, change func([]byte) ([]byte, er
 }
 
 // Remove deletes a workspace's file, under the same rules as Update.
-func (c *Catalog) Remove(name, revision string) error {
-	return c.existing(name, func() error {
-		if _, err := c.expect(name, revision); err != nil {
+func (c *Catalog) Remove(ctx context.Context, name, revision string) error {
+	return c.existing(ctx, name, func() error {
+		if _, err := c.expect(ctx, name, revision); err != nil {
 			return err
 		}
 		if err := os.Remove(c.path(name)); err != nil {
@@ -234,8 +251,8 @@ func (c *Catalog) Remove(name, revision string) error {
 	})
 }
 
-func (c *Catalog) expect(name, want string) ([]byte, error) {
-	data, got, err := c.Raw(name)
+func (c *Catalog) expect(ctx context.Context, name, want string) ([]byte, error) {
+	data, got, err := c.Raw(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -246,43 +263,21 @@ func (c *Catalog) expect(name, want string) ([]byte, error) {
 }
 
 // existing is locked for names that must be there: a typo makes no folder.
-func (c *Catalog) existing(name string, do func() error) error {
-	if _, _, err := c.Raw(name); err != nil {
+func (c *Catalog) existing(ctx context.Context, name string, do func() error) error {
+	if _, _, err := c.Raw(ctx, name); err != nil {
 		return err
 	}
-	return c.locked(do)
+	return c.locked(ctx, do)
 }
 
 // UniqueName makes a free valid name from base: other characters become '-',
 // and -2, -3 … is added while the name is taken.
-func (c *Catalog) UniqueName(base string) (string, error) {
-	clean := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
-			return r
-		}
-		return '-'
-	}, base)
-	clean = strings.TrimLeft(clean, "._-")
-	if clean == "" {
-		clean = "workspace"
-	}
-	taken, err := c.names()
+func (c *Catalog) UniqueName(_ context.Context, base string) (string, error) {
+	taken, err := c.Names()
 	if err != nil {
 		return "", err
 	}
-	for n := 1; ; n++ {
-		suffix := ""
-		if n > 1 {
-			suffix = fmt.Sprintf("-%d", n)
-		}
-		name := clean[:min(len(clean), maxName-len(suffix))] + suffix
-		if !slices.Contains(taken, name) {
-			return name, nil
-		}
-	}
+	return UniqueName(base, taken), nil
 }
 
 // sweep removes what a process that was killed has left of a file it was
@@ -295,13 +290,13 @@ func (c *Catalog) sweep() {
 }
 
 // locked keeps other processes' writes out while do runs.
-func (c *Catalog) locked(do func() error) error {
+func (c *Catalog) locked(ctx context.Context, do func() error) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return fmt.Errorf("make the catalog's folder: %w", err)
 	}
 	path := filepath.Join(c.dir, ".lock")
 	lock := flock.New(path, flock.SetPermissions(0o600))
-	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
 	defer cancel()
 	got, err := lock.TryLockContext(ctx, 20*time.Millisecond)
 	if errors.Is(err, context.DeadlineExceeded) || err == nil && !got {

@@ -41,7 +41,7 @@ func TestABadFileHidesNoGoodOne(t *testing.T) {
 	if err := os.Mkdir(c.path("folder"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	list, err := c.List()
+	list, err := c.List(t.Context())
 	if len(list) != 3 || list[0].Name != "a" || list[1].Name != "a-2" || list[2].Name != "b" {
 		t.Errorf("got %v", list)
 	}
@@ -54,16 +54,16 @@ func TestABadFileHidesNoGoodOne(t *testing.T) {
 
 func TestAMissingFolderIsAnEmptyCatalog(t *testing.T) {
 	c := Open(filepath.Join(t.TempDir(), "not", "there"))
-	if list, err := c.List(); list != nil || err != nil {
+	if list, err := c.List(t.Context()); list != nil || err != nil {
 		t.Errorf("got %v, %v", list, err)
 	}
-	if err := c.Remove("x", ""); !errors.Is(err, ErrNotFound) {
+	if err := c.Remove(t.Context(), "x", ""); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(c.Dir()); !os.IsNotExist(err) {
 		t.Error("a question made the folder")
 	}
-	if err := c.Create(&Workspace{Name: "x", Image: "x", Enabled: true}); err != nil {
+	if err := c.Create(t.Context(), &Workspace{Name: "x", Image: "x", Enabled: true}); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(c.path("x")); err != nil || info.Mode().Perm() != 0o600 {
@@ -74,49 +74,49 @@ func TestAMissingFolderIsAnEmptyCatalog(t *testing.T) {
 func TestErrorsOfTheCatalog(t *testing.T) {
 	c := Open(t.TempDir())
 	put(t, c, "firefox", `image = "a"`)
-	if _, err := c.Get("firefx"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), `did you mean "firefox"?`) {
+	if _, err := c.Get(t.Context(), "firefx"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), `did you mean "firefox"?`) {
 		t.Errorf("got %v", err)
 	}
 	put(t, c, "Word", `image = "a"`)
-	if _, err := c.Get("word"); !errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "did you mean") {
+	if _, err := c.Get(t.Context(), "word"); !errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "did you mean") {
 		t.Errorf("a name that cannot be used is proposed: %v", err)
 	}
-	if _, err := c.Get("../firefox"); err == nil || errors.Is(err, ErrNotFound) {
+	if _, err := c.Get(t.Context(), "../firefox"); err == nil || errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
-	if err := c.Create(&Workspace{Name: "firefox", Image: "b", Enabled: true}); !errors.Is(err, ErrExists) {
+	if err := c.Create(t.Context(), &Workspace{Name: "firefox", Image: "b", Enabled: true}); !errors.Is(err, ErrExists) {
 		t.Errorf("got %v", err)
 	}
-	_, old, err := c.Raw("firefox")
+	_, old, err := c.Raw(t.Context(), "firefox")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Update("firefox", old, []Edit{{"image", "b"}}); err != nil {
+	if _, err := c.Update(t.Context(), "firefox", old, []Edit{{"image", "b"}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Update("firefox", old, []Edit{{"image", "c"}}); !errors.Is(err, ErrConflict) {
+	if _, err := c.Update(t.Context(), "firefox", old, []Edit{{"image", "c"}}); !errors.Is(err, ErrConflict) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.Replace("firefox", old, []byte(`image = "c"`)); !errors.Is(err, ErrConflict) {
+	if _, err := c.Replace(t.Context(), "firefox", old, []byte(`image = "c"`)); !errors.Is(err, ErrConflict) {
 		t.Errorf("got %v", err)
 	}
-	if err := c.Remove("firefox", old); !errors.Is(err, ErrConflict) {
+	if err := c.Remove(t.Context(), "firefox", old); !errors.Is(err, ErrConflict) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.Update("firefox", "", []Edit{{"pull", "often"}}); err == nil {
+	if _, err := c.Update(t.Context(), "firefox", "", []Edit{{"pull", "often"}}); err == nil {
 		t.Error("a bad value was written")
 	}
-	if _, err := c.Replace("firefox", "", []byte("image = \"c\" #"+strings.Repeat("x", maxFile))); err == nil {
+	if _, err := c.Replace(t.Context(), "firefox", "", []byte("image = \"c\" #"+strings.Repeat("x", maxFile))); err == nil {
 		t.Error("a file was written that is too large to be read again")
 	}
-	ws, err := c.Get("firefox")
+	ws, err := c.Get(t.Context(), "firefox")
 	if err != nil || ws.Image != "b" {
 		t.Fatalf("got %+v, %v", ws, err)
 	}
-	if err := c.Remove("firefox", ws.Revision); err != nil {
+	if err := c.Remove(t.Context(), "firefox", ws.Revision); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Get("firefox"); !errors.Is(err, ErrNotFound) {
+	if _, err := c.Get(t.Context(), "firefox"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -128,7 +128,7 @@ func TestAnEditThatChangesNothingWritesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Update("w", "", []Edit{{"icon", nil}, {"image", "x"}}); err != nil {
+	if _, err := c.Update(t.Context(), "w", "", []Edit{{"icon", nil}, {"image", "x"}}); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := os.Stat(c.path("w")); err != nil || !os.SameFile(before, after) {
@@ -141,7 +141,7 @@ func TestOneOfManyCreatesWins(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, 8)
 	for i := range errs {
-		wg.Go(func() { errs[i] = c.Create(&Workspace{Name: "w", Image: "x", Enabled: true}) })
+		wg.Go(func() { errs[i] = c.Create(t.Context(), &Workspace{Name: "w", Image: "x", Enabled: true}) })
 	}
 	wg.Wait()
 	made := 0
@@ -166,7 +166,7 @@ func TestUniqueName(t *testing.T) {
 		"firefox": "firefox-3", "Kasm/Fire Fox": "kasm-fire-fox", "--.x": "x", "": "workspace", "é": "workspace",
 		strings.Repeat("a", 200): strings.Repeat("a", 128),
 	} {
-		if got, err := c.UniqueName(base); got != want || err != nil || ValidName(got) != nil {
+		if got, err := c.UniqueName(t.Context(), base); got != want || err != nil || ValidName(got) != nil {
 			t.Errorf("%q: got %q, %v", base, got, err)
 		}
 	}
@@ -174,7 +174,7 @@ func TestUniqueName(t *testing.T) {
 
 func TestConcurrentUpdatesLoseNothing(t *testing.T) {
 	if dir := os.Getenv("CATALOG_TEST_DIR"); dir != "" {
-		_, err := Open(dir).Update("w", "", []Edit{{os.Getenv("CATALOG_TEST_KEY"), "1g"}})
+		_, err := Open(dir).Update(t.Context(), "w", "", []Edit{{os.Getenv("CATALOG_TEST_KEY"), "1g"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +185,7 @@ func TestConcurrentUpdatesLoseNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, key := range []string{"resources.memory", "resources.shm_size", "resources.gpus", "friendly_name", "description", "run.open"} {
 		wg.Go(func() {
-			if _, err := c.Update("w", "", []Edit{{key, "1g"}}); err != nil {
+			if _, err := c.Update(t.Context(), "w", "", []Edit{{key, "1g"}}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -200,7 +200,7 @@ func TestConcurrentUpdatesLoseNothing(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	ws, err := c.Get("w")
+	ws, err := c.Get(t.Context(), "w")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestALinkedFileIsWrittenThrough(t *testing.T) {
 	if err := os.Symlink(own, c.path("w")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Update("w", "", []Edit{{"image", "y"}}); err != nil {
+	if _, err := c.Update(t.Context(), "w", "", []Edit{{"image", "y"}}); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := os.ReadFile(own); err != nil || string(data) != "image = \"y\"\n" {
@@ -253,7 +253,7 @@ func TestAFailedWriteLeavesTheFileAsItWas(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			_, err := c.Update("w", "", []Edit{{"description", strings.Repeat("x", 32<<10)}})
+			_, err := c.Update(t.Context(), "w", "", []Edit{{"description", strings.Repeat("x", 32<<10)}})
 			if err == nil || !strings.Contains(err.Error(), dir) {
 				t.Errorf("got %v", err)
 			}

@@ -53,8 +53,11 @@ type Workspace struct {
 	// Snapshot says where a snapshot came from; nil on other workspaces.
 	Snapshot *Snapshot `toml:"snapshot"`
 
-	// Path is the file it was read from.
-	Path string `toml:"-"`
+	// Path is the file it was read from, "" where that is on another machine.
+	Path string `toml:"-" json:",omitempty"`
+	// Scope is the catalog that it is in, "user" or "engine"; "" where that does
+	// not matter.
+	Scope string `toml:"-" json:",omitempty"`
 	// Revision is the SHA-256 of the file's bytes, in hex.
 	Revision string `toml:"-"`
 }

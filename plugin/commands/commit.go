@@ -17,6 +17,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/change"
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/editor"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
@@ -31,6 +32,7 @@ type commitOptions struct {
 	changeFile, iidFile string
 	edit, quiet         bool
 	format, progress    string
+	scope               string
 }
 
 func newCommitCommand(dockerCLI command.Cli) *cobra.Command {
@@ -57,7 +59,7 @@ Without REPOSITORY[:TAG] a name is made from the session's image and the time.`,
   docker kasm commit --registry https://index.docker.io/v1/ firefox-3f9a1c myrepo/firefox`,
 		Args: cli.RequiresRangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := usage.Exclusive(cmd.Flags(), [2]string{"no-register", "edit"}, [2]string{"no-register", "friendly-name"}, [2]string{"quiet", "format"}); err != nil {
+			if err := usage.Exclusive(cmd.Flags(), [2]string{"no-register", "edit"}, [2]string{"no-register", "friendly-name"}, [2]string{"no-register", "scope"}, [2]string{"quiet", "format"}); err != nil {
 				return err
 			}
 			options.request.Session = args[0]
@@ -84,6 +86,7 @@ Without REPOSITORY[:TAG] a name is made from the session's image and the time.`,
 	flags.BoolVar(&req.Flatten, "flatten", false, "Make one layer of all the image's")
 	flags.StringVar(&req.FriendlyName, "friendly-name", "", "Friendly name of the new workspace")
 	flags.BoolVar(&req.NoRegister, "no-register", false, "Don't register a workspace for the image")
+	catalog.ScopeFlag(cmd, &options.scope, `"user"`)
 	flags.BoolVar(&options.edit, "edit", false, "Edit the new workspace before it is saved")
 	flags.BoolVar(&req.DryRun, "dry-run", false, "Show what would be done, and do nothing")
 	flags.StringVar(&options.iidFile, "iidfile", "", "Write the image ID to the file")
@@ -135,7 +138,12 @@ func runCommit(ctx context.Context, dockerCLI command.Cli, options commitOptions
 	}
 	options.request.Changes = changes
 	options.request.Prefix = pipeline.Prefix(dockerCLI)
-	p := pipeline.New(dockerCLI, view.Event)
+	where, err := catalog.OpenFor(dockerCLI, options.scope)
+	if err != nil {
+		return err
+	}
+	defer where.Close()
+	p := pipeline.New(dockerCLI, where, view.Event)
 	if options.edit {
 		p.Edit = func(ctx context.Context, name string, data []byte) ([]byte, error) {
 			return editor.Edit(ctx, dockerCLI, name, data)

@@ -142,7 +142,12 @@ func runPush(ctx context.Context, dockerCLI command.Cli, image string, options p
 	}
 	pusher := pipeline.Pusher(dockerCLI, options.retry, func(e push.Event) { view.Event(snapshot.PushEvent(e, time.Now())) })
 	ask := func(host string) (registry.AuthConfig, error) { return pipeline.Auth(dockerCLI, host) }
-	outcome, err := pusher.Resume(ctx, ref, ask, catalog.User())
+	where, err := catalog.Open(dockerCLI, catalog.Any)
+	if err != nil {
+		return err
+	}
+	defer where.Close()
+	outcome, err := pusher.Resume(ctx, ref, ask, where)
 	view.Close()
 	if outcome.Digest == "" {
 		if outcome.ImageID == "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/plugin/commands/guard"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/helper"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/session"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/workspace"
@@ -37,7 +38,7 @@ workspaces, and keep what was done in one as a new image and workspace.`,
 	}
 	// Completions run before any command's context is set.
 	cmd.SetContext(ctx)
-	cmd.AddCommand(session.NewCommand(dockerCLI), workspace.NewCommand(dockerCLI))
+	cmd.AddCommand(session.NewCommand(dockerCLI), workspace.NewCommand(dockerCLI), helper.NewCommand(dockerCLI))
 	cmd.AddCommand(session.NewShortForms(dockerCLI)...)
 	cmd.AddCommand(newRunCommand(dockerCLI), newCommitCommand(dockerCLI), newPushCommand(dockerCLI), newVersionCommand(dockerCLI), guard.NewCommand(dockerCLI))
 	usage.Install(cmd)

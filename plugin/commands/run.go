@@ -45,7 +45,7 @@ there itself or says "tmpfs = []".`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRun(cmd.Context(), dockerCLI, args[0], options)
 		},
-		ValidArgsFunction: workspacecmd.CompleteNames(1),
+		ValidArgsFunction: workspacecmd.CompleteNames(dockerCLI, 1),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&options.name, "name", "", "Assign a name to the session")
@@ -64,7 +64,12 @@ func runRun(ctx context.Context, dockerCLI command.Cli, name string, options run
 	default:
 		return usage.Error(fmt.Errorf("invalid value %q for --pull: use always, missing or never", options.pull))
 	}
-	ws, err := catalog.User().Get(name)
+	where, err := catalog.Open(dockerCLI, catalog.Any)
+	if err != nil {
+		return err
+	}
+	defer where.Close()
+	ws, err := where.Get(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -20,11 +20,11 @@ import (
 // New returns a pipeline that reports to sink. From then on a reader of this
 // process's output that goes away does not end it: a snapshot is not to be left
 // half done because nobody looks at it.
-func New(dockerCLI command.Cli, sink snapshot.Sink) *snapshot.Pipeline {
+func New(dockerCLI command.Cli, where *catalog.Catalog, sink snapshot.Sink) *snapshot.Pipeline {
 	signal.Ignore(syscall.SIGPIPE)
 	return &snapshot.Pipeline{
 		API:     dockerCLI.Client(),
-		Catalog: catalog.User(),
+		Catalog: where,
 		Auth:    func(host string) (registry.AuthConfig, error) { return Auth(dockerCLI, host) },
 		Pusher:  Pusher(dockerCLI, push.DefaultRetries, nil),
 		LockDir: catalog.LockDir(),

@@ -14,6 +14,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/progress"
 )
@@ -90,7 +91,12 @@ func snapshotAndDelete(ctx context.Context, dockerCLI command.Cli, s session.Ses
 		return err
 	}
 	defer view.Close()
-	result, err := pipeline.New(dockerCLI, view.Event).Run(ctx, snapshot.Request{Session: s.ID, Prefix: pipeline.Prefix(dockerCLI), Delete: true})
+	where, err := catalog.Open(dockerCLI, catalog.Any)
+	if err != nil {
+		return err
+	}
+	defer where.Close()
+	result, err := pipeline.New(dockerCLI, where, view.Event).Run(ctx, snapshot.Request{Session: s.ID, Prefix: pipeline.Prefix(dockerCLI), Delete: true})
 	if result.ImageID != "" {
 		workspace := "no workspace"
 		if result.Workspace != "" {

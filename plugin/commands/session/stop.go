@@ -34,7 +34,7 @@ one that fails or takes too long does not keep the session running.`,
 				wait = &timeout
 			}
 			return each(cmd.Context(), dockerCLI, args, func(ctx context.Context, s session.Session) error {
-				return session.StopSession(ctx, dockerCLI.Client(), s, stopOptions(dockerCLI.Err(), s, wait))
+				return session.StopSession(ctx, dockerCLI.Client(), s, stopOptions(ctx, dockerCLI, s, wait))
 			})
 		},
 		ValidArgsFunction: completeNames(dockerCLI, session.Stop),
@@ -45,13 +45,19 @@ one that fails or takes too long does not keep the session running.`,
 
 // stopOptions have the hook of the session's workspace; none when it has no
 // workspace here.
-func stopOptions(stderr io.Writer, s session.Session, timeout *int) session.StopOptions {
-	out := lineWriter{stderr, display.Line(s.Name)}
+func stopOptions(ctx context.Context, dockerCLI command.Cli, s session.Session, timeout *int) session.StopOptions {
+	out := lineWriter{dockerCLI.Err(), display.Line(s.Name)}
 	opts := session.StopOptions{Timeout: timeout, Warn: func(err error) { fmt.Fprintf(out, "warning: %s", err) }}
 	if s.Workspace == "" {
 		return opts
 	}
-	ws, err := catalog.User().Get(s.Workspace)
+	where, err := catalog.Open(dockerCLI, catalog.Any)
+	if err != nil {
+		opts.Warn(err)
+		return opts
+	}
+	defer where.Close()
+	ws, err := where.Get(ctx, s.Workspace)
 	switch {
 	case err == nil:
 		opts.Hook = session.Hook{Name: "before_stop", Command: ws.Hooks.BeforeStop, Timeout: time.Duration(ws.Hooks.Timeout), Output: out}

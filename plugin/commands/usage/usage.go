@@ -5,6 +5,8 @@ package usage
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/docker/cli/cli"
 	"github.com/spf13/cobra"
@@ -49,4 +51,12 @@ func Install(cmd *cobra.Command) {
 			sub.Args = func(cmd *cobra.Command, args []string) error { return Error(check(cmd, args)) }
 		}
 	}
+}
+
+// OneOf refuses a value of a flag that is not among those allowed.
+func OneOf(flag, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return Error(fmt.Errorf("invalid value %q for --%s: use %s or %s", value, flag, strings.Join(allowed[:len(allowed)-1], ", "), allowed[len(allowed)-1]))
 }

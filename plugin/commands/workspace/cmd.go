@@ -2,7 +2,9 @@
 package workspace
 
 import (
+	"context"
 	"slices"
+	"time"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
@@ -31,14 +33,27 @@ func NewCommand(dockerCLI command.Cli) *cobra.Command {
 	return cmd
 }
 
+// whereItIs is what --scope of commands on existing workspaces falls back to.
+const whereItIs = "where it is, first the user's"
+
+// completionTimeout bounds what a user waits for at a press of the tab key.
+const completionTimeout = 2 * time.Second
+
 // CompleteNames completes up to limit names of workspaces; 0 means any number.
 // Files that cannot be read are passed over.
-func CompleteNames(limit int) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+func CompleteNames(dockerCLI command.Cli, limit int) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if limit > 0 && len(args) >= limit {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		list, _ := catalog.User().List()
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		defer cancel()
+		where, err := catalog.Open(dockerCLI, catalog.Any)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		defer where.Close()
+		list, _ := where.List(ctx)
 		var names []string
 		for _, ws := range list {
 			if !slices.Contains(args, ws.Name) {

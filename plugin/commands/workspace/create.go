@@ -22,8 +22,8 @@ import (
 
 type createOptions struct {
 	settings
-	file string
-	edit bool
+	file, scope string
+	edit        bool
 }
 
 func newCreateCommand(dockerCLI command.Cli) *cobra.Command {
@@ -43,6 +43,7 @@ func newCreateCommand(dockerCLI command.Cli) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	options.install(dockerCLI, cmd)
+	catalog.ScopeFlag(cmd, &options.scope, `"user"`)
 	flags := cmd.Flags()
 	flags.StringVarP(&options.file, "file", "f", "", `Read the workspace from a TOML file ("-" for standard input)`)
 	flags.BoolVar(&options.edit, "edit", false, "Edit the workspace before it is saved")
@@ -72,7 +73,12 @@ func runCreate(ctx context.Context, dockerCLI command.Cli, name string, flags *p
 	if _, err := workspace.Decode(name, name, data); err != nil && options.file == "" {
 		return usage.Error(fmt.Errorf("create workspace %q: %w", name, err))
 	}
-	ws, err := catalog.User().CreateRaw(name, data)
+	where, err := catalog.Open(dockerCLI, options.scope)
+	if err != nil {
+		return err
+	}
+	defer where.Close()
+	ws, err := where.CreateRaw(ctx, name, data)
 	if err != nil {
 		return err
 	}

@@ -13,11 +13,14 @@ import (
 
 const defaultTable = "table {{.FriendlyName}}\t{{.Name}}\t{{.Image}}\t{{.Availability}}\t{{.CreatedSince}}\t{{.From}}"
 
-func newFormat(source string, quiet bool) formatter.Format {
+func newFormat(source string, quiet, shared bool) formatter.Format {
 	switch {
 	case quiet:
 		return "{{.Name}}"
 	case source == "" || source == formatter.TableFormatKey:
+		if shared {
+			return defaultTable + "\t{{.Scope}}"
+		}
 		return defaultTable
 	}
 	return formatter.Format(source)
@@ -56,6 +59,7 @@ func write(ctx formatter.Context, list []*workspace.Workspace, status map[string
 		"CreatedSince": formatter.CreatedSinceHeader,
 		"CreatedAt":    formatter.CreatedAtHeader,
 		"From":         "FROM",
+		"Scope":        "SCOPE",
 		"Size":         formatter.SizeHeader,
 	}
 	return ctx.Write(header, func(format func(formatter.SubContext) error) error {
@@ -84,6 +88,7 @@ func (r *row) Type() string         { return string(r.ws.Type) }
 func (r *row) Categories() string   { return strings.Join(r.ws.Categories, ",") }
 func (r *row) Enabled() bool        { return r.ws.Enabled }
 func (r *row) Availability() string { return string(r.status.State) }
+func (r *row) Scope() string        { return r.ws.Scope }
 func (r *row) Reason() string       { return r.status.Reason }
 
 func (r *row) Description() string {

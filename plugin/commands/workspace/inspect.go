@@ -19,17 +19,18 @@ import (
 )
 
 func newInspectCommand(dockerCLI command.Cli) *cobra.Command {
-	var format string
+	var format, scope string
 	cmd := &cobra.Command{
 		Use:     "inspect [OPTIONS] WORKSPACE [WORKSPACE...]",
 		Aliases: []string{"view"},
 		Short:   "Show everything about one or more workspaces",
 		Args:    cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runInspect(cmd.Context(), dockerCLI, args, format)
+			return runInspect(cmd.Context(), dockerCLI, args, format, scope)
 		},
-		ValidArgsFunction: CompleteNames(0),
+		ValidArgsFunction: CompleteNames(dockerCLI, 0),
 	}
+	catalog.ScopeFlag(cmd, &scope, whereItIs)
 	cmd.Flags().StringVarP(&format, "format", "f", "", output.FormatHelp)
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -43,17 +44,21 @@ type inspected struct {
 	Reason       string `json:",omitempty"`
 }
 
-func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, format string) error {
+func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, format, scope string) error {
 	show, err := output.New(format, writeIndented)
 	if err != nil {
 		return err
 	}
 	out := display.Writer(dockerCLI.Out())
-	user := catalog.User()
+	where, err := catalog.Open(dockerCLI, scope)
+	if err != nil {
+		return err
+	}
+	defer where.Close()
 	auth := func(ref string) (string, error) { return pipeline.EncodedAuth(dockerCLI, ref) }
 	var errs []error
 	for _, name := range names {
-		ws, err := user.Get(name)
+		ws, err := where.Get(ctx, name)
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -20,7 +21,7 @@ import (
 
 type listOptions struct {
 	quiet, noTrunc, all bool
-	format              string
+	format, scope       string
 }
 
 func newListCommand(dockerCLI command.Cli) *cobra.Command {
@@ -39,6 +40,7 @@ available on this engine or, where it is not, in its registry.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&options.all, "all", "a", false, "Show disabled workspaces too")
+	catalog.ScopeFlag(cmd, &options.scope, "both")
 	flags.BoolVarP(&options.quiet, "quiet", "q", false, "Only display names")
 	flags.BoolVar(&options.noTrunc, "no-trunc", false, "Don't truncate output")
 	flags.StringVar(&options.format, "format", "", flagsHelper.FormatHelp)
@@ -48,14 +50,23 @@ available on this engine or, where it is not, in its registry.`,
 
 func runList(ctx context.Context, dockerCLI command.Cli, options listOptions) error {
 	// Files that cannot be read are reported after those that can.
-	list, badFiles := catalog.User().List()
+	where, err := catalog.Open(dockerCLI, options.scope)
+	if err != nil {
+		return err
+	}
+	defer where.Close()
+	list, badFiles := where.List(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	shown := make([]*workspace.Workspace, 0, len(list))
 	for _, ws := range list {
 		if ws.Enabled || options.all {
 			shown = append(shown, ws)
 		}
 	}
-	format := newFormat(options.format, options.quiet)
+	shared := slices.ContainsFunc(shown, func(ws *workspace.Workspace) bool { return ws.Scope == catalog.ScopeShare })
+	format := newFormat(options.format, options.quiet, shared)
 	var status map[string]availability.Status
 	var engineErr error
 	if len(shown) > 0 && needsEngine(format) {
@@ -65,7 +76,7 @@ func runList(ctx context.Context, dockerCLI command.Cli, options listOptions) er
 			return ctx.Err()
 		}
 	}
-	err := write(formatter.Context{Output: display.Writer(dockerCLI.Out()), Format: format, Trunc: !options.noTrunc}, shown, status, engineErr)
+	err = write(formatter.Context{Output: display.Writer(dockerCLI.Out()), Format: format, Trunc: !options.noTrunc}, shown, status, engineErr)
 	if engineErr != nil {
 		engineErr = fmt.Errorf("availability is not known: %w", engineErr)
 	}

@@ -13,17 +13,22 @@ import (
 )
 
 func newRemoveCommand(dockerCLI command.Cli) *cobra.Command {
-	return &cobra.Command{
-		Use:     "rm WORKSPACE [WORKSPACE...]",
+	var scope string
+	cmd := &cobra.Command{
+		Use:     "rm [OPTIONS] WORKSPACE [WORKSPACE...]",
 		Aliases: []string{"remove"},
 		Short:   "Remove one or more workspaces from the catalog",
 		Long:    `Remove workspaces from the catalog. Their images and sessions stay.`,
 		Args:    cli.RequiresMinArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			user := catalog.User()
+		RunE: func(cmd *cobra.Command, args []string) error {
+			where, err := catalog.Open(dockerCLI, scope)
+			if err != nil {
+				return err
+			}
+			defer where.Close()
 			var errs []error
 			for _, name := range args {
-				if err := user.Remove(name, ""); err != nil {
+				if err := where.Remove(cmd.Context(), name, ""); err != nil {
 					errs = append(errs, err)
 					continue
 				}
@@ -31,6 +36,8 @@ func newRemoveCommand(dockerCLI command.Cli) *cobra.Command {
 			}
 			return errors.Join(errs...)
 		},
-		ValidArgsFunction: CompleteNames(0),
+		ValidArgsFunction: CompleteNames(dockerCLI, 0),
 	}
+	catalog.ScopeFlag(cmd, &scope, whereItIs)
+	return cmd
 }

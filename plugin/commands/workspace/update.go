@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -16,6 +17,7 @@ import (
 
 func newUpdateCommand(dockerCLI command.Cli) *cobra.Command {
 	var options settings
+	var scope string
 	cmd := &cobra.Command{
 		Use:   "update [OPTIONS] WORKSPACE [WORKSPACE...]",
 		Short: "Change keys of one or more workspaces",
@@ -31,21 +33,26 @@ func newUpdateCommand(dockerCLI command.Cli) *cobra.Command {
 			if len(edits) == 0 {
 				return usage.Error(errors.New("nothing to change: give --set, --unset or another option"))
 			}
-			return runUpdate(dockerCLI, args, edits)
+			return runUpdate(cmd.Context(), dockerCLI, args, edits, scope)
 		},
-		ValidArgsFunction: CompleteNames(0),
+		ValidArgsFunction: CompleteNames(dockerCLI, 0),
 	}
 	options.install(dockerCLI, cmd)
+	catalog.ScopeFlag(cmd, &scope, whereItIs)
 	cmd.Flags().StringArrayVar(&options.unset, "unset", nil, "Remove a key from the workspace file")
 	_ = cmd.RegisterFlagCompletionFunc("unset", cobra.FixedCompletions(workspace.Keys(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func runUpdate(dockerCLI command.Cli, names []string, edits []workspace.Edit) error {
-	user := catalog.User()
+func runUpdate(ctx context.Context, dockerCLI command.Cli, names []string, edits []workspace.Edit, scope string) error {
+	where, err := catalog.Open(dockerCLI, scope)
+	if err != nil {
+		return err
+	}
+	defer where.Close()
 	var errs []error
 	for _, name := range names {
-		if _, err := user.Update(name, "", edits); err != nil {
+		if _, err := where.Update(ctx, name, "", edits); err != nil {
 			errs = append(errs, err)
 			continue
 		}

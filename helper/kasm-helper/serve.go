@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/docker-kasm/docker-kasm/helper/server"
+	"github.com/docker-kasm/docker-kasm/helper/shelf"
+	"github.com/docker-kasm/docker-kasm/internal/dial"
+	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/version"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+type serveOptions struct {
+	data, socket, group, host string
+	logFormat, logLevel       string
+	announce                  bool
+}
+
+func newServeCommand() *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the helper",
+		Long: `Run the helper. It takes its socket over from systemd where that has made one.
+
+Who may use the socket may do with the engine what the helper can: start and
+delete sessions, and read their workspaces. It is for those who may use the
+engine's own socket, and nobody else.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.data, "data", "/var/lib/docker-kasm", "Folder for workspaces, tasks and lifetimes")
+	flags.StringVar(&o.socket, "socket", dial.Socket, "Socket to answer on")
+	flags.StringVar(&o.group, "group", "", "Group that may use the socket, besides its owner")
+	flags.StringVarP(&o.host, "host", "H", "", "Engine's socket (default is that of DOCKER_HOST, or of the system)")
+	flags.StringVar(&o.logFormat, "log-format", "text", `Format of the log ("text", "json")`)
+	flags.StringVar(&o.logLevel, "log-level", "info", `What to log ("debug", "info", "warn", "error")`)
+	flags.BoolVar(&o.announce, "announce", true, "Tell clients by a volume on the engine where the helper is")
+	return cmd
+}
+
+func logger(o serveOptions) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		return nil, fmt.Errorf("invalid --log-level %q: use debug, info, warn or error", o.logLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch o.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	}
+	return nil, fmt.Errorf("invalid --log-format %q: use text or json", o.logFormat)
+}
+
+func serve(ctx context.Context, o serveOptions) error {
+	log, err := logger(o)
+	if err != nil {
+		return err
+	}
+	lock, err := own(o.data)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	clientOptions := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
+	if o.host != "" {
+		clientOptions = append(clientOptions, client.WithHost(o.host))
+	}
+	engine, err := client.NewClientWithOpts(clientOptions...)
+	if err != nil {
+		return fmt.Errorf("set up the connection to the engine: %w", err)
+	}
+	defer engine.Close()
+	books, err := shelf.Open(filepath.Join(o.data, "workspaces"), log, func([]*workspace.Workspace) {})
+	if err != nil {
+		return err
+	}
+	l, err := listen(o.socket, o.group)
+	if err != nil {
+		return err
+	}
+	v := version.Get()
+	s := &server.Server{
+		Shelf: books, Engine: engine, Log: log, Started: time.Now(),
+		Version: helperapi.VersionInfo{Version: v.Version, Commit: v.Revision, API: []string{helperapi.Version}},
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.Serve(ctx, l) })
+	group.Go(func() error { return books.Watch(ctx) })
+	group.Go(func() error { return watchdog(ctx, o.socket, log) })
+	if o.announce {
+		group.Go(func() error { announce(ctx, engine, o.socket, log); return nil })
+	}
+	log.Info("the helper is ready", "version", v.Version, "socket", l.Addr().String(), "data", o.data, "engine", engine.DaemonHost())
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	log.Info("the helper has ended")
+	return nil
+}
+
+// announce makes the volume by which clients find a helper that is a service.
+func announce(ctx context.Context, engine *client.Client, socket string, log *slog.Logger) {
+	for told := false; ; {
+		v, err := engine.VolumeCreate(ctx, volume.CreateOptions{Name: dial.Volume, Labels: map[string]string{
+			dial.LabelKind: dial.Service, dial.LabelSocket: socket,
+		}})
+		if err == nil {
+			if v.Labels[dial.LabelKind] != dial.Service || v.Labels[dial.LabelSocket] != socket {
+				log.Warn("clients find another helper: volume " + dial.Volume + " on the engine says so; remove that helper with `docker kasm helper uninstall`, or the volume")
+			}
+			return
+		}
+		if !told {
+			log.Warn("the engine does not answer: it is tried again", "error", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(5 * time.Second):
+		}
+	}
+}

@@ -1,0 +1,123 @@
+// Package dial makes connections to the helper of an engine, by the way that the
+// user's context reaches the engine.
+package dial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"strings"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/cli/cli/connhelper/commandconn"
+	"github.com/docker/cli/cli/connhelper/ssh"
+	"github.com/docker/docker/api/types/volume"
+)
+
+// A helper shows itself on its engine by a volume, which one request finds by
+// any context, and whose labels tell how the helper is reached.
+const (
+	// Volume is the volume's name, and that of a helper's container.
+	Volume = "docker-kasm-helper"
+	// LabelKind is Container or Service.
+	LabelKind = "io.github.docker-kasm.helper"
+	// LabelSocket is where a service has its socket, on the engine's host.
+	LabelSocket = LabelKind + ".socket"
+)
+
+// Kinds of helpers.
+const (
+	// Container is a helper in a container of the engine.
+	Container = "container"
+	// Service is a helper that runs on the engine's host.
+	Service = "service"
+)
+
+// Binary is the helper's name on the PATH of an engine's host.
+const Binary = "kasm-helper"
+
+// Socket is where a helper in a container, or a service that is set up as usual,
+// has its socket.
+const Socket = "/run/docker-kasm/helper.sock"
+
+// ErrNone means that the engine has no helper.
+var ErrNone = errors.New("this engine has no helper: `docker kasm helper install` sets one up")
+
+// API is what is asked of the engine.
+type API interface {
+	Execer
+	VolumeInspect(ctx context.Context, volumeID string) (volume.Volume, error)
+}
+
+// Way is a way to an engine's helper.
+type Way struct {
+	// Kind is Container or Service.
+	Kind string
+	dial func(ctx context.Context) (net.Conn, error)
+}
+
+// Dial makes a connection.
+func (w *Way) Dial(ctx context.Context) (net.Conn, error) { return w.dial(ctx) }
+
+// Find looks for the helper of an engine; ErrNone if it has none. endpoint is
+// where the context finds the engine, such as unix:///run/docker.sock or
+// ssh://me@host.
+func Find(ctx context.Context, api API, endpoint string) (*Way, error) {
+	mark, err := api.VolumeInspect(ctx, Volume)
+	if cerrdefs.IsNotFound(err) {
+		return nil, ErrNone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for the helper: %w", err)
+	}
+	switch kind := mark.Labels[LabelKind]; kind {
+	case Container:
+		return &Way{kind, func(ctx context.Context) (net.Conn, error) { return Exec(ctx, api) }}, nil
+	case Service:
+		dial, err := toService(endpoint, mark.Labels[LabelSocket])
+		if err != nil {
+			return nil, err
+		}
+		return &Way{kind, dial}, nil
+	}
+	return nil, fmt.Errorf("look for the helper: volume %s is in the way, which no helper has made: remove it with `docker volume rm %s`", Volume, Volume)
+}
+
+func toService(endpoint, socket string) (func(context.Context) (net.Conn, error), error) {
+	if !path.IsAbs(socket) || path.Clean(socket) != socket {
+		return nil, fmt.Errorf("the helper says it is at %q, which is no path", socket)
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("read the engine's address: %w", err)
+	}
+	switch u.Scheme {
+	case "unix":
+		return func(ctx context.Context) (net.Conn, error) {
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, "unix", socket)
+			if err != nil {
+				return nil, fmt.Errorf("%w: is its service running, and may you use %s", err, socket)
+			}
+			return conn, nil
+		}, nil
+	case "ssh":
+		spec, err := ssh.NewSpec(u)
+		if err != nil {
+			return nil, fmt.Errorf("read the engine's address: %w", err)
+		}
+		args, err := spec.Command([]string{"-T", "-o", "ConnectTimeout=30"}, Binary, "dial-stdio", "--socket", socket)
+		if err != nil {
+			return nil, fmt.Errorf("read the engine's address: %w", err)
+		}
+		return func(ctx context.Context) (net.Conn, error) {
+			// Its end is that of the connection, not of the request that made it.
+			return commandconn.New(context.WithoutCancel(ctx), "ssh", args...)
+		}, nil
+	}
+	scheme, _, _ := strings.Cut(endpoint, "://")
+	return nil, fmt.Errorf("the helper of this engine is a service on its host, which a %s context does not reach: use an ssh context", scheme)
+}

@@ -1,0 +1,181 @@
+package helperapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+// Catalog is the engine's catalog, kept by its helper. Its methods do what those
+// of workspace.Catalog do.
+type Catalog struct{ client *Client }
+
+// Catalog returns the catalog that the helper keeps.
+func (c *Client) Catalog() *Catalog { return &Catalog{c} }
+
+func workspacePath(name string) string {
+	return "/" + Version + "/workspaces/" + url.PathEscape(name)
+}
+
+// Workspaces asks for the whole catalog as the helper has it.
+func (c *Client) Workspaces(ctx context.Context) (WorkspaceList, error) {
+	return get[WorkspaceList](ctx, c, "/"+Version+"/workspaces")
+}
+
+// List returns the workspaces whose files can be read, sorted by name, and the
+// errors of all others joined.
+func (c *Catalog) List(ctx context.Context) ([]*workspace.Workspace, error) {
+	all, err := c.client.Workspaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []*workspace.Workspace
+	var errs []error
+	for _, w := range all.Workspaces {
+		// A newer helper may take keys that this plugin does not know.
+		ws, err := w.decode()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		list = append(list, ws)
+	}
+	for _, bad := range all.BadFiles {
+		errs = append(errs, errors.New(bad.Error))
+	}
+	return list, errors.Join(errs...)
+}
+
+func (w *Workspace) decode() (*workspace.Workspace, error) {
+	ws, err := workspace.Decode(w.Name, w.Name+".toml", []byte(w.Text))
+	if err != nil {
+		return nil, fmt.Errorf("read workspace %q of the engine's catalog: %w", w.Name, err)
+	}
+	ws.Path = ""
+	return ws, nil
+}
+
+// Get reads one workspace; ErrNotFound if there is none of that name.
+func (c *Catalog) Get(ctx context.Context, name string) (*workspace.Workspace, error) {
+	data, revision, err := c.Raw(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	w := Workspace{Name: name, Revision: revision, Text: string(data)}
+	return w.decode()
+}
+
+// Raw reads a workspace's file, valid or not, and its revision.
+func (c *Catalog) Raw(ctx context.Context, name string) ([]byte, string, error) {
+	if err := workspace.ValidName(name); err != nil {
+		return nil, "", err
+	}
+	w, err := get[Workspace](ctx, c.client, workspacePath(name))
+	if err != nil {
+		return nil, "", err
+	}
+	return []byte(w.Text), w.Revision, nil
+}
+
+// CreateRaw adds a workspace; ErrExists if there is one of that name.
+func (c *Catalog) CreateRaw(ctx context.Context, name string, data []byte) (*workspace.Workspace, error) {
+	ws, err := workspace.Decode(name, name+".toml", data)
+	if err != nil {
+		return nil, fmt.Errorf("create workspace %q: %w", name, err)
+	}
+	if err := c.put(ctx, name, data, http.Header{"If-None-Match": {"*"}}); err != nil {
+		return nil, err
+	}
+	ws.Path = ""
+	return ws, nil
+}
+
+func (c *Catalog) put(ctx context.Context, name string, data []byte, header http.Header) error {
+	resp, err := c.client.do(ctx, request{method: http.MethodPut, path: workspacePath(name), body: data, contentType: TypeTOML, header: header})
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// maxConflicts is how often a file may change under the hands of Update.
+const maxConflicts = 5
+
+// Update changes single keys. revision is that of the file the caller saw, ""
+// for any; ErrConflict if it has changed since.
+func (c *Catalog) Update(ctx context.Context, name, revision string, edits []workspace.Edit) (*workspace.Workspace, error) {
+	for try := 1; ; try++ {
+		data, current, err := c.Raw(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		expect := current
+		if revision != "" {
+			expect = revision // the helper tells who changed it
+		}
+		next, err := workspace.Apply(data, edits)
+		if err != nil {
+			return nil, fmt.Errorf("update workspace %q: %w", name, err)
+		}
+		ws, err := c.Replace(ctx, name, expect, next)
+		if revision != "" || !errors.Is(err, workspace.ErrConflict) || try == maxConflicts {
+			return ws, err
+		}
+	}
+}
+
+// Replace writes a whole new text, under the same rules as Update.
+func (c *Catalog) Replace(ctx context.Context, name, revision string, data []byte) (*workspace.Workspace, error) {
+	ws, err := workspace.Decode(name, name+".toml", data)
+	if err != nil {
+		return nil, fmt.Errorf("update workspace %q: %w", name, err)
+	}
+	if err := c.put(ctx, name, data, match(revision)); err != nil {
+		return nil, err
+	}
+	ws.Path = ""
+	return ws, nil
+}
+
+// match asks for a revision; "" means any, of a file that is there.
+func match(revision string) http.Header {
+	if revision == "" {
+		return http.Header{"If-Match": {"*"}}
+	}
+	return http.Header{"If-Match": {`"` + revision + `"`}}
+}
+
+// Remove deletes a workspace, under the same rules as Update.
+func (c *Catalog) Remove(ctx context.Context, name, revision string) error {
+	if err := workspace.ValidName(name); err != nil {
+		return err
+	}
+	resp, err := c.client.do(ctx, request{method: http.MethodDelete, path: workspacePath(name), header: match(revision)})
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// UniqueName makes a free valid name from base.
+func (c *Catalog) UniqueName(ctx context.Context, base string) (string, error) {
+	all, err := c.client.Workspaces(ctx)
+	if err != nil {
+		return "", err
+	}
+	var taken []string
+	for _, w := range all.Workspaces {
+		taken = append(taken, w.Name)
+	}
+	for _, bad := range all.BadFiles {
+		taken = append(taken, bad.Name)
+	}
+	return workspace.UniqueName(base, taken), nil
+}
+
+// Writable fails where CreateRaw would, whatever it was given.
+func (c *Catalog) Writable(ctx context.Context) error { return c.client.Ready(ctx) }

@@ -1,0 +1,86 @@
+package helperapi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+// TypeProblem is the media type of problem details (RFC 9457).
+const TypeProblem = "application/problem+json"
+
+// Kinds of problems: the values of Problem.Type.
+const (
+	problemPrefix = "urn:docker-kasm:problem:"
+	// KindInvalid means: what was sent is not valid.
+	KindInvalid = problemPrefix + "invalid"
+	// KindNotFound means: what was named is not there.
+	KindNotFound = problemPrefix + "not-found"
+	// KindExists means: what was to be made is there already.
+	KindExists = problemPrefix + "exists"
+	// KindConflict means: it was changed by another meanwhile.
+	KindConflict = problemPrefix + "conflict"
+	// KindTooLarge means: the request's body is larger than allowed.
+	KindTooLarge = problemPrefix + "too-large"
+	// KindInternal means: the helper failed.
+	KindInternal = problemPrefix + "internal"
+)
+
+// Problem is an error as it goes over the wire (RFC 9457).
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	// Current is the file that a conflict is with, as it is now.
+	Current *Workspace `json:"current,omitempty"`
+}
+
+func (p *Problem) Error() string {
+	if p.Detail != "" {
+		return p.Detail
+	}
+	return fmt.Sprintf("the helper answered %d %s", p.Status, p.Title)
+}
+
+// Unwrap returns the error of package workspace that the problem stands for.
+func (p *Problem) Unwrap() error {
+	switch p.Type {
+	case KindNotFound:
+		return workspace.ErrNotFound
+	case KindExists:
+		return workspace.ErrExists
+	case KindConflict:
+		return workspace.ErrConflict
+	}
+	return nil
+}
+
+// AsProblem turns an error into what is sent for it.
+func AsProblem(err error) *Problem {
+	var p *Problem
+	var file *workspace.FileError
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, workspace.ErrNotFound):
+		return &Problem{Type: KindNotFound, Title: "Not found", Status: http.StatusNotFound, Detail: err.Error()}
+	case errors.Is(err, workspace.ErrExists):
+		return &Problem{Type: KindExists, Title: "Already there", Status: http.StatusPreconditionFailed, Detail: err.Error()}
+	case errors.Is(err, workspace.ErrConflict):
+		return &Problem{Type: KindConflict, Title: "Changed meanwhile", Status: http.StatusPreconditionFailed, Detail: err.Error()}
+	case errors.As(err, &file):
+		return Invalid(err)
+	case errors.As(err, &tooLarge):
+		return &Problem{Type: KindTooLarge, Title: "Too large", Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the request is larger than the %d bytes it may have", tooLarge.Limit)}
+	}
+	return &Problem{Type: KindInternal, Title: "Internal error", Status: http.StatusInternalServerError, Detail: err.Error()}
+}
+
+// Invalid is the problem of a request that is not valid.
+func Invalid(err error) *Problem {
+	return &Problem{Type: KindInvalid, Title: "Not valid", Status: http.StatusUnprocessableEntity, Detail: err.Error()}
+}

@@ -1,0 +1,36 @@
+// Package connect reaches the helper of the current context's engine.
+package connect
+
+import (
+	"context"
+	"os"
+	"os/user"
+
+	"github.com/docker/cli/cli/command"
+
+	"github.com/docker-kasm/docker-kasm/internal/dial"
+	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/version"
+)
+
+// Helper returns a client of the engine's helper; dial.ErrNone if it has none.
+// The caller closes it.
+func Helper(ctx context.Context, dockerCLI command.Cli) (*helperapi.Client, error) {
+	way, err := dial.Find(ctx, dockerCLI.Client(), dockerCLI.DockerEndpoint().Host)
+	if err != nil {
+		return nil, err
+	}
+	return helperapi.NewClient(way.Dial, User(), version.Get().Version), nil
+}
+
+// User is who runs this, for people to read: a user and a machine.
+func User() string {
+	name := ""
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return name
+}
