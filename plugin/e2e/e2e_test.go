@@ -14,11 +14,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/plugin/e2e/faultproxy"
 )
 
@@ -37,9 +40,11 @@ func newSuite(t *testing.T) suite {
 	}
 	dir := t.TempDir()
 	s := suite{plugin: filepath.Join(dir, "docker-kasm"), helper: filepath.Join(dir, "docker-credential-e2e"), host: os.Getenv("DOCKER_HOST")}
-	build := exec.Command("go", "build", "-o", s.plugin, "../docker-kasm")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the plugin: %v\n%s", err, out)
+	for output, source := range map[string]string{s.plugin: "../docker-kasm", filepath.Join(dir, "kasm-helper-linux-"+runtime.GOARCH): "../../helper/kasm-helper"} {
+		build := exec.Command("go", "build", "-o", output, source)
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", source, err, out)
+		}
 	}
 	if err := os.WriteFile(s.helper, []byte(credentialHelper), 0o755); err != nil {
 		t.Fatal(err)
@@ -86,8 +91,41 @@ func (s suite) docker(t *testing.T, args ...string) string {
 
 func TestScripts(t *testing.T) {
 	s := newSuite(t)
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	params := s.params()
+	params.Dir = "testdata/script"
+	testscript.Run(t, params)
+}
+
+// TestHelper runs the scripts about the helper, of which an engine has one: each
+// by itself.
+func TestHelper(t *testing.T) {
+	s := newSuite(t)
+	files, err := filepath.Glob("testdata/helper/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			params := s.params()
+			params.Files = []string{file}
+			params.Setup = func(env *testscript.Env) error {
+				env.Defer(removeHelper)
+				removeHelper()
+				return s.setup(env)
+			}
+			testscript.Run(t, params)
+		})
+	}
+}
+
+// removeHelper removes the engine's helper and all it has kept.
+func removeHelper() {
+	_ = command("docker", "rm", "-f", dial.Volume, dial.Volume+"-former").Run()
+	_ = command("docker", "volume", "rm", "-f", dial.Volume).Run()
+}
+
+func (s suite) params() testscript.Params {
+	return testscript.Params{
 		Setup:               s.setup,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
 		RequireExplicitExec: true,
@@ -98,6 +136,7 @@ func TestScripts(t *testing.T) {
 			"login":    login,
 			"masked":   masked,
 			"setenv":   setenv,
+			"await":    await,
 			"imagecfg": imageConfig,
 			"deep":     deep,
 			"proxy":    startProxy,
@@ -114,7 +153,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-	})
+	}
 }
 
 // setup gives each script a home, a docker configuration and a name of its own,
@@ -283,6 +322,22 @@ func setenv(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: setenv VARIABLE")
 	}
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// await runs docker kasm until it succeeds: `await kasm ARGS`.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || args[0] != "kasm" {
+		ts.Fatalf("usage: await kasm ARGS")
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		err := ts.Exec("docker", args...)
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("%s: %v", strings.Join(args, " "), err)
+		}
+	}
 }
 
 // imageConfig prints an image's configuration file as a registry would get it,

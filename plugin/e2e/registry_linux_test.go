@@ -122,7 +122,7 @@ func (v *victim) pushThrough(t *testing.T, at point, rule faultproxy.Rule) {
 func (v *victim) afterPush(t *testing.T, ref string, status int, result snapshot.Result, stderr string) []string {
 	var wrong []string
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	list, err := workspace.Open(v.catalogDir()).List()
+	list, err := workspace.Open(v.catalogDir()).List(t.Context())
 	if err != nil {
 		say("%v", err)
 	}

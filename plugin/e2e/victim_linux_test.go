@@ -60,7 +60,7 @@ func (f *faults) newVictim(t *testing.T, name string, megabytes int) *victim {
 		v.former[img.ID] = true
 	}
 	// A hook lets the step preflight take long enough to be met.
-	if err := workspace.Open(v.catalogDir()).Create(&workspace.Workspace{
+	if err := workspace.Open(v.catalogDir()).Create(t.Context(), &workspace.Workspace{
 		Name: ofWorkspace, Type: workspace.TypeContainer, Image: baseImage, Pull: workspace.PullMissing,
 		Hooks: workspace.Hooks{BeforeSnapshot: []string{"sleep", "0.2"}},
 	}); err != nil {
@@ -292,13 +292,13 @@ func (v *victim) catalogDir() string { return filepath.Join(v.user.config, "kasm
 // catalog lists what is wrong with the user's workspaces.
 func (v *victim) catalog() []string {
 	var wrong []string
-	if _, err := workspace.Open(v.catalogDir()).List(); err != nil {
+	if _, err := workspace.Open(v.catalogDir()).List(context.Background()); err != nil {
 		wrong = append(wrong, err.Error())
 	}
 	// What a kill has left of a file is removed by the next write.
 	catalog := workspace.Open(v.catalogDir())
-	err := catalog.Create(&workspace.Workspace{Name: "probe", Type: workspace.TypeContainer, Image: baseImage, Pull: workspace.PullMissing})
-	if err := errors.Join(err, catalog.Remove("probe", "")); err != nil {
+	err := catalog.Create(context.Background(), &workspace.Workspace{Name: "probe", Type: workspace.TypeContainer, Image: baseImage, Pull: workspace.PullMissing})
+	if err := errors.Join(err, catalog.Remove(context.Background(), "probe", "")); err != nil {
 		wrong = append(wrong, err.Error())
 	}
 	files, _ := os.ReadDir(v.catalogDir())
@@ -319,7 +319,7 @@ func (v *victim) reported(ctx context.Context, r snapshot.Result) []string {
 		}
 	}
 	if r.Workspace != "" {
-		if ws, err := workspace.Open(v.catalogDir()).Get(r.Workspace); err != nil || ws.Image != r.Image {
+		if ws, err := workspace.Open(v.catalogDir()).Get(context.Background(), r.Workspace); err != nil || ws.Image != r.Image {
 			wrong = append(wrong, fmt.Sprintf("workspace %s was reported: %+v, %v", r.Workspace, ws, err))
 		}
 	}

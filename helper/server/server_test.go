@@ -1,0 +1,358 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/docker/docker/api/types"
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+
+	"github.com/docker-kasm/docker-kasm/helper/shelf"
+	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+type fakeEngine struct{ err error }
+
+func (e *fakeEngine) ServerVersion(context.Context) (types.Version, error) {
+	return types.Version{Version: "29.0"}, e.err
+}
+
+// syncBuffer is a buffer that several may write to.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// fixture is a helper that answers on a socket, and checks each answer against
+// openapi.yaml.
+type fixture struct {
+	server *Server
+	engine *fakeEngine
+	dir    string
+	log    *syncBuffer
+	socket string
+	// dials counts the connections that clients have made.
+	dials atomic.Int32
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{engine: &fakeEngine{}, dir: t.TempDir(), log: &syncBuffer{}, socket: filepath.Join(t.TempDir(), "s")}
+	log := slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	books, err := shelf.Open(f.dir, log, func([]*workspace.Workspace) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.server = &Server{Shelf: books, Engine: f.engine, Log: log, Version: helperapi.VersionInfo{Version: "v1.2.3", API: []string{"v1"}}}
+	return f
+}
+
+// start serves in the background until the test ends.
+func (f *fixture) start(t *testing.T) *helperapi.Client {
+	t.Helper()
+	l, err := net.Listen("unix", f.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.server.Serve(ctx, l) }()
+	client := f.client(t, "ann@desk")
+	t.Cleanup(func() {
+		_ = client.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return client
+}
+
+func (f *fixture) client(t *testing.T, user string) *helperapi.Client {
+	t.Helper()
+	client := helperapi.NewClient(func(ctx context.Context) (net.Conn, error) {
+		f.dials.Add(1)
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", f.socket)
+	}, user, "test")
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func description(t *testing.T) (*openapi3.T, routers.Router) {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(helperapi.OpenAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	router, err := gorillamux.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc, router
+}
+
+func TestEveryOperationIsDescribedAndServed(t *testing.T) {
+	doc, _ := description(t)
+	var described, served []string
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			described = append(described, method+" "+path)
+		}
+	}
+	for _, r := range newFixture(t).server.Routes() {
+		served = append(served, r.Method+" "+r.Path)
+	}
+	slices.Sort(described)
+	slices.Sort(served)
+	if !slices.Equal(described, served) {
+		t.Errorf("described:\n%s\nserved:\n%s", strings.Join(described, "\n"), strings.Join(served, "\n"))
+	}
+}
+
+// ask makes a request and checks the answer against the description.
+func (f *fixture) ask(t *testing.T, method, path, body string, header http.Header) *http.Response {
+	t.Helper()
+	_, router := description(t)
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	for k, v := range header {
+		r.Header[k] = v
+	}
+	w := httptest.NewRecorder()
+	f.server.Handler().ServeHTTP(w, r)
+	resp := w.Result()
+	route, params, err := router.FindRoute(r)
+	if err != nil {
+		return resp // no operation: what is answered is looked at by the caller
+	}
+	openapi3filter.RegisterBodyDecoder(helperapi.TypeProblem, openapi3filter.JSONBodyDecoder)
+	err = openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
+		Status:                 resp.StatusCode, Header: resp.Header, Body: io.NopCloser(bytes.NewReader(w.Body.Bytes())),
+		Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	})
+	if err != nil {
+		t.Errorf("%s %s: the answer is not as described: %v\n%s", method, path, err, w.Body)
+	}
+	return resp
+}
+
+func TestAnswersAreAsDescribed(t *testing.T) {
+	f := newFixture(t)
+	if err := os.WriteFile(filepath.Join(f.dir, "bad.toml"), []byte("image = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.server.Shelf.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	create := http.Header{"If-None-Match": {"*"}, "Content-Type": {helperapi.TypeTOML}}
+	long := "image = \"x\" #" + strings.Repeat("x", maxBody)
+	for _, c := range []struct {
+		method, path, body string
+		header             http.Header
+		want               int
+	}{
+		{"GET", "/healthz", "", nil, 204},
+		{"GET", "/readyz", "", nil, 204},
+		{"GET", "/v1/version", "", nil, 200},
+		{"GET", "/v1/status", "", nil, 200},
+		{"PUT", "/v1/workspaces/a", `image = "x"`, create, 201},
+		{"PUT", "/v1/workspaces/a", `image = "x"`, create, 412},
+		{"PUT", "/v1/workspaces/a", `image = "y"`, http.Header{"If-Match": {"*"}}, 200},
+		{"PUT", "/v1/workspaces/a", `image = "y"`, http.Header{"If-Match": {`"old"`}}, 412},
+		{"PUT", "/v1/workspaces/a", `image = "y"`, http.Header{"If-Match": {`old`}}, 422},
+		{"PUT", "/v1/workspaces/a", `image = "y"`, nil, 428},
+		{"PUT", "/v1/workspaces/a", `imag = "y"`, http.Header{"If-Match": {"*"}}, 422},
+		{"PUT", "/v1/workspaces/b", `image = "y"`, http.Header{"If-Match": {"*"}}, 404},
+		{"PUT", "/v1/workspaces/c", long, create, 413},
+		{"PUT", "/v1/workspaces/UPPER", `image = "x"`, create, 422},
+		{"PUT", "/v1/workspaces/..%2fup", `image = "x"`, create, 422},
+		{"GET", "/v1/workspaces", "", nil, 200},
+		{"GET", "/v1/workspaces/a", "", nil, 200},
+		{"GET", "/v1/workspaces/bad", "", nil, 200},
+		{"GET", "/v1/workspaces/none", "", nil, 404},
+		{"GET", "/v1/workspaces/..%2f..%2fetc%2fpasswd", "", nil, 422},
+		{"DELETE", "/v1/workspaces/a", "", nil, 428},
+		{"DELETE", "/v1/workspaces/a", "", http.Header{"If-Match": {`"old"`}}, 412},
+		{"DELETE", "/v1/workspaces/a", "", http.Header{"If-Match": {"*"}}, 204},
+		{"DELETE", "/v1/workspaces/a", "", http.Header{"If-Match": {"*"}}, 404},
+		{"GET", "/v2/anything", "", nil, 404},
+		{"POST", "/v1/workspaces", "", nil, 404},
+	} {
+		if resp := f.ask(t, c.method, c.path, c.body, c.header); resp.StatusCode != c.want {
+			t.Errorf("%s %s: %d, not %d", c.method, c.path, resp.StatusCode, c.want)
+		}
+	}
+	f.engine.err = errors.New("no engine")
+	if resp := f.ask(t, "GET", "/readyz", "", nil); resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("readyz without an engine: %d", resp.StatusCode)
+	}
+	if resp := f.ask(t, "GET", "/v1/status", "", nil); resp.StatusCode != http.StatusOK {
+		t.Errorf("status without an engine: %d", resp.StatusCode)
+	}
+}
+
+func TestAPanicIsAnAnswerAndTheHelperGoesOn(t *testing.T) {
+	f := newFixture(t)
+	f.server.Engine = nil
+	if resp := f.ask(t, "GET", "/readyz", "", nil); resp.StatusCode != http.StatusInternalServerError {
+		t.Errorf("%d", resp.StatusCode)
+	}
+	if resp := f.ask(t, "GET", "/healthz", "", nil); resp.StatusCode != http.StatusNoContent {
+		t.Errorf("%d", resp.StatusCode)
+	}
+}
+
+func TestNothingFromARequestBreaksALineOfTheLog(t *testing.T) {
+	f := newFixture(t)
+	f.ask(t, "GET", "/v1/workspaces/a%0Alevel=ERROR%20forged", "", http.Header{helperapi.HeaderUser: {"eve\x1b[2J"}})
+	for line := range strings.Lines(f.log.String()) {
+		if !strings.HasPrefix(line, "time=") || strings.Contains(line, "\x1b") {
+			t.Errorf("line %q", line)
+		}
+	}
+	if f.log.String() == "" {
+		t.Error("nothing is logged")
+	}
+}
+
+func TestManyRequestsShareOneConnection(t *testing.T) {
+	f := newFixture(t)
+	client := f.start(t)
+	// All of them are under way at once.
+	var under sync.WaitGroup
+	under.Add(20)
+	f.server.Engine = engineFunc(func() {
+		under.Done()
+		under.Wait()
+	})
+	if _, err := client.Version(t.Context()); err != nil { // the connection is there
+		t.Fatal(err)
+	}
+	errs := make(chan error)
+	for range 20 {
+		go func() { errs <- client.Ready(t.Context()) }()
+	}
+	for range 20 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := f.dials.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+type engineFunc func()
+
+func (f engineFunc) ServerVersion(context.Context) (types.Version, error) {
+	f()
+	return types.Version{}, nil
+}
+
+func TestAConflictTellsWhoChangedWhat(t *testing.T) {
+	f := newFixture(t)
+	ann, bob := f.start(t).Catalog(), f.client(t, "bob@lab").Catalog()
+	ws, err := ann.CreateRaw(t.Context(), "w", []byte(`image = "a"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.Update(t.Context(), "w", "", []workspace.Edit{{Key: "image", Value: "b"}}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = ann.Update(t.Context(), "w", ws.Revision, []workspace.Edit{{Key: "image", Value: "c"}})
+	var p *helperapi.Problem
+	if !errors.Is(err, workspace.ErrConflict) || !errors.As(err, &p) || p.Current == nil || p.Current.Changed.By != "bob@lab" || p.Current.Text != `image = "b"` {
+		t.Fatalf("%v %+v", err, p)
+	}
+	// By hand, on the engine's host.
+	if err := os.WriteFile(filepath.Join(f.dir, "w.toml"), []byte(`image = "d"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err = ann.Remove(t.Context(), "w", p.Current.Revision)
+	if !errors.As(err, &p) || p.Current == nil || p.Current.Changed.By != "" || p.Current.Text != `image = "d"` {
+		t.Fatalf("%v %+v", err, p)
+	}
+}
+
+func TestConcurrentUpdatesOfOneFileAreAllKept(t *testing.T) {
+	f := newFixture(t)
+	client := f.start(t).Catalog()
+	if _, err := client.CreateRaw(t.Context(), "w", []byte("# mine\nimage = \"a\"\n")); err != nil {
+		t.Fatal(err)
+	}
+	keys := []string{"resources.memory", "resources.shm_size", "description", "icon"}
+	errs := make(chan error)
+	for i, key := range keys {
+		go func() {
+			_, err := f.client(t, fmt.Sprint(i)).Catalog().Update(t.Context(), "w", "", []workspace.Edit{{Key: key, Value: "1g"}})
+			errs <- err
+		}()
+	}
+	for range keys {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	data, _, err := client.Raw(t.Context(), "w")
+	if err != nil || strings.Count(string(data), `"1g"`) != len(keys) || !strings.Contains(string(data), "# mine") {
+		t.Errorf("%v\n%s", err, data)
+	}
+}
+
+func TestTheCatalogIsThatOfTheFolder(t *testing.T) {
+	f := newFixture(t)
+	client := f.start(t).Catalog()
+	if err := os.WriteFile(filepath.Join(f.dir, "bad.toml"), []byte("image = \"x\"\nimag = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CreateRaw(t.Context(), "good", []byte(`image = "x"`)); err != nil {
+		t.Fatal(err)
+	}
+	list, err := client.List(t.Context())
+	if len(list) != 1 || list[0].Name != "good" || list[0].Path != "" {
+		t.Errorf("%+v", list)
+	}
+	if err == nil || !strings.Contains(err.Error(), "bad.toml:2:1:") {
+		t.Errorf("the bad file's error is %v", err)
+	}
+	if name, err := client.UniqueName(t.Context(), "Good"); name != "good-2" || err != nil {
+		t.Errorf("%s %v", name, err)
+	}
+	if _, err := client.Get(t.Context(), "gud"); !errors.Is(err, workspace.ErrNotFound) {
+		t.Error(err)
+	}
+}
