@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/distribution/reference"
@@ -33,7 +34,10 @@ func (w *Workspace) check() []problem {
 	}
 	c.oneOf("type", string(w.Type), string(TypeContainer), string(TypeServer), string(TypeLink))
 	c.oneOf("pull", string(w.Pull), string(PullAlways), string(PullMissing), string(PullNever))
-	c.oneOf("lifetime.on_expiry", w.Lifetime.OnExpiry, "", "stop", "pause", "delete")
+	c.oneOf("lifetime.on_expiry", w.Lifetime.OnExpiry, "", OnExpiryStop, OnExpiryPause, OnExpiryDelete)
+	if idle := time.Duration(w.Lifetime.Idle); idle != 0 && idle < MinIdle {
+		c.add("lifetime.idle", "%s is too short: activity is looked at once a minute, so use 1m or more", idle)
+	}
 	c.target(w)
 	c.resources(w.Resources)
 	c.run(w.Run)

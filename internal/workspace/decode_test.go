@@ -35,6 +35,7 @@ timeout = "1m30s"
 limit = "8h"
 on_expiry = "pause"
 idle = "1h"
+snapshot_first = true
 
 [snapshot]
 of = "firefox"
@@ -48,7 +49,7 @@ func TestDecodeReadsEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if ws.FriendlyName != "Firefox" || ws.Resources.CPUs != 2 || ws.Run.Environment["LANG"] != "en_US.UTF-8" ||
-		time.Duration(ws.Lifetime.Limit) != 8*time.Hour || time.Duration(ws.Hooks.Timeout) != 90*time.Second || ws.Snapshot.Of != "firefox" || ws.Snapshot.Created.IsZero() {
+		time.Duration(ws.Lifetime.Limit) != 8*time.Hour || !ws.Lifetime.SnapshotFirst || time.Duration(ws.Hooks.Timeout) != 90*time.Second || ws.Snapshot.Of != "firefox" || ws.Snapshot.Created.IsZero() {
 		t.Errorf("got %+v", ws)
 	}
 	if ws.Type != TypeContainer || !ws.Enabled || ws.Pull != PullMissing {
@@ -112,6 +113,9 @@ func TestErrorsHaveTheirPlace(t *testing.T) {
 		"server without a url":     {"type = \"server\"", `w.toml:1:1: url: a server workspace needs a url that begins with rdp:// or vnc:// or ssh://`},
 		"password in a url":        {"type = \"server\"\nurl = \"ssh://me:pw@host\"", `w.toml:2:7: url: a server workspace needs a url`},
 		"negative duration":        {"image = \"x\"\n[lifetime]\nidle = \"-1h\"", `w.toml:3:8: lifetime.idle: a duration of -1h means nothing`},
+		"idle under a minute":      {"image = \"x\"\n[lifetime]\nidle = \"30s\"", `w.toml:3:8: lifetime.idle: 30s is too short`},
+		"unknown expiry":           {"image = \"x\"\n[lifetime]\non_expiry = \"kill\"", `w.toml:3:13: lifetime.on_expiry: "kill" is not allowed: use one of stop, pause, delete`},
+		"text for snapshot_first":  {"image = \"x\"\n[lifetime]\nsnapshot_first = \"yes\"", `w.toml:3:18: lifetime.snapshot_first must be true or false`},
 		"a number for a duration":  {"image = \"x\"\nlifetime.limit = 8", `w.toml:2:18: lifetime.limit must be a duration such as "8h"`},
 		"date without a time":      {"image = \"x\"\nsnapshot.created = 2026-01-01", `w.toml:2:20: snapshot.created must be a date and time`},
 		"a key of dots in quotes":  {"image = \"x\"\n\"resources.memory\" = \"1g\"", `w.toml:2:1: unknown key "\"resources.memory\""`},

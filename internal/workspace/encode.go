@@ -63,6 +63,7 @@ func Encode(w *Workspace) ([]byte, error) {
 	put("lifetime.limit", time.Duration(w.Lifetime.Limit).String(), w.Lifetime.Limit != 0)
 	put("lifetime.idle", time.Duration(w.Lifetime.Idle).String(), w.Lifetime.Idle != 0)
 	str("lifetime.on_expiry", w.Lifetime.OnExpiry)
+	put("lifetime.snapshot_first", w.Lifetime.SnapshotFirst, w.Lifetime.SnapshotFirst)
 	if s := w.Snapshot; s != nil {
 		str("snapshot.of", s.Of)
 		str("snapshot.parent", s.Parent)

@@ -93,11 +93,26 @@ type Hooks struct {
 
 // Lifetime limits how long a session lasts.
 type Lifetime struct {
+	// Limit is how long after its creation a session expires; 0 for never.
 	Limit Duration `toml:"limit"`
-	Idle  Duration `toml:"idle"`
-	// OnExpiry is stop, pause or delete; "" means stop.
+	// Idle is after how long without activity it does; 0 for never.
+	Idle Duration `toml:"idle"`
+	// OnExpiry is OnExpiryStop, OnExpiryPause or OnExpiryDelete; "" means stop.
 	OnExpiry string `toml:"on_expiry"`
+	// SnapshotFirst keeps an expired session as it is until a snapshot of it is
+	// made.
+	SnapshotFirst bool `toml:"snapshot_first"`
 }
+
+// What is done with a session that has expired.
+const (
+	OnExpiryStop   = "stop"
+	OnExpiryPause  = "pause"
+	OnExpiryDelete = "delete"
+)
+
+// MinIdle is the shortest idle time: activity is looked at once a minute.
+const MinIdle = time.Minute
 
 // Snapshot says which session's image a workspace launches.
 type Snapshot struct {
