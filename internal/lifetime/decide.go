@@ -12,7 +12,7 @@ type Step string
 
 // The steps.
 const (
-	// Renew begins a new term: the session runs again after its limit ended.
+	// Renew begins a new term: the session goes on after its limit ended.
 	Renew Step = "renew"
 	// Pass lets the end of the limit go by: there is nothing to do about it.
 	Pass Step = "pass"
@@ -74,7 +74,7 @@ func idleExpiry(f Facts, l workspace.Lifetime, e Entry) (Expiry, bool) {
 func decideLimit(now time.Time, f Facts, l workspace.Lifetime, e Entry) (Action, time.Time) {
 	x, passed := limitExpiry(f, l, e)
 	switch {
-	case passed && f.State == session.Running:
+	case passed && concerns(verb(l), f.State):
 		return Action{Step: Renew, Expiry: x, Term: now}, time.Time{}
 	case passed:
 		return Action{}, time.Time{}

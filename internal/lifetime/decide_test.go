@@ -55,6 +55,8 @@ func TestDecide(t *testing.T) {
 		"an extension shortens nothing":            {7 * h, running, limited(8 * h), Entry{Extended: noon.Add(6 * h)}, nil, due.Add(-5 * m), time.Time{}},
 		"acted on and still stopped":               {9 * h, in(session.Stopped), limited(8 * h), Entry{Passed: due}, nil, time.Time{}, time.Time{}},
 		"acted on and running again: anew":         {9 * h, running, limited(8 * h), Entry{Passed: due}, []Step{Renew}, time.Time{}, due},
+		"acted on, started and paused: anew":       {9 * h, in(session.Paused), limited(8 * h), Entry{Passed: due}, []Step{Renew}, time.Time{}, due},
+		"acted on and still paused":                {9 * h, in(session.Paused), with(limited(8*h), "pause"), Entry{Passed: due}, nil, time.Time{}, time.Time{}},
 		"a new term ends its own time":             {10 * h, running, limited(8 * h), Entry{Term: noon.Add(9 * h)}, nil, noon.Add(17*h - 5*m), time.Time{}},
 		"acted on, then extended":                  {9 * h, running, limited(8 * h), Entry{Passed: due, Extended: noon.Add(11 * h)}, nil, noon.Add(11*h - 5*m), time.Time{}},
 		"acted on, then the clock goes back":       {4 * h, in(session.Stopped), limited(8 * h), Entry{Passed: due}, nil, time.Time{}, time.Time{}},

@@ -10,7 +10,9 @@ import (
 	"time"
 )
 
-func id(n byte) string { return strings.Repeat(string("0123456789abcdef"[n/16])+string("0123456789abcdef"[n%16]), 32) }
+func id(n byte) string {
+	return strings.Repeat(string("0123456789abcdef"[n/16])+string("0123456789abcdef"[n%16]), 32)
+}
 
 func files(t *testing.T, dir string) []string {
 	t.Helper()
