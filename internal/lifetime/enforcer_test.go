@@ -332,7 +332,8 @@ func TestExtendRefuses(t *testing.T) {
 		if _, err := e.Extend(context.Background(), id(1), h); err == nil || !strings.Contains(err.Error(), `workspace "w"`) {
 			t.Errorf("no lifetime: %v", err)
 		}
-		w.spaces["w"] = limited(8 * h)
+		w.set(e, func() { w.spaces["w"] = limited(8 * h) })
+		after(m)
 		for _, by := range []time.Duration{0, -h, 1 << 62} {
 			if _, err := e.Extend(context.Background(), id(1), by); err == nil {
 				t.Errorf("extended by %s", by)
@@ -461,6 +462,67 @@ func TestSessionThatOthersStoppedIsNoFailure(t *testing.T) {
 	})
 }
 
+func TestListOfBeforeTheExpiryIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, snapshotFirst(limited(8*h)))
+		w.snapshotTime = 5 * time.Second
+		e, stop := w.run()
+		defer stop()
+		after(8*h + 2*time.Second)
+		w.set(e, func() { w.listTime = 10 * time.Second })
+		after(m) // a list says that it runs, which it did until it was stopped
+		w.set(nil, func() { w.listTime = 0 })
+		after(4 * h)
+		w.state(e, session.Running)
+		after(8*h - 10*m)
+		w.expect("events", w.told(), "warning 7h55m", "expired 8h0m5s")
+		after(h)
+		w.expect("done", w.acted(), "snapshot s1", "stop s1", "snapshot s1", "stop s1")
+	})
+}
+
+func TestEngineThatIsDownIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, limited(8*h))
+		_, stop := w.run()
+		defer stop()
+		after(8*h - m)
+		w.set(nil, func() { w.down = errBusy })
+		after(h)
+		w.expect("events", w.told(), "warning 7h55m")
+		w.set(nil, func() { w.down = nil })
+		after(15 * time.Second)
+		w.expect("done", w.acted(), "stop s1")
+	})
+}
+
+func TestHelperThatEndsInASnapshotGoesOnAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, snapshotFirst(with(limited(8*h), "delete")))
+		w.snapshotTime = m
+		_, stop := w.run()
+		after(8*h + 30*time.Second)
+		stop()
+		_, stop = w.run()
+		defer stop()
+		after(2 * h)
+		w.expect("events", w.told(), "warning 7h55m", "expired 8h1m30s")
+		w.expect("done", w.acted(), "snapshot s1", "delete s1")
+	})
+}
+
+func TestWhatHooksUseIsNoActivity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, snapshotFirst(with(idleFor(h), "delete")))
+		w.hook = Usage{h, 1 << 30}
+		w.failSnapshot = errBusy
+		_, stop := w.run()
+		defer stop()
+		after(h + 10*m)
+		w.expect("events", w.told(), "warning 55m", "failed 1h", "failed 1h1m", "failed 1h3m", "failed 1h7m")
+	})
+}
+
 func TestIdleSessionExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, idleFor(h))
@@ -559,14 +621,14 @@ func TestNothingIsDoneAboutUsageThatIsNotKnown(t *testing.T) {
 		e, stop := w.run()
 		defer stop()
 		after(57 * m)
-		w.set(e, func() { w.down = errBusy })
+		w.set(e, func() { w.deaf = errBusy })
 		after(h)
 		w.expect("events", w.told(), "warning 55m")
 		if len(w.warnings) == 0 {
 			t.Error("nobody was told")
 		}
 		w.set(e, func() {
-			w.down = nil
+			w.deaf = nil
 			w.usage[id(1)] = Usage{Network: 1 << 30}
 		})
 		after(30 * m)

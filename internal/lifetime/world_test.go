@@ -32,8 +32,12 @@ type world struct {
 	offset time.Duration
 	// down, failing and failSnapshot are what the calls fail with.
 	down, failing, failSnapshot error
-	// snapshotTime is what a snapshot takes.
-	snapshotTime time.Duration
+	// deaf is what looks at the usage fail with.
+	deaf error
+	// snapshotTime is what a snapshot takes, listTime what the way of a list does.
+	snapshotTime, listTime time.Duration
+	// hook is what a snapshot's hook uses.
+	hook Usage
 	done         []string
 	events       []Event
 	warnings     []error
@@ -71,8 +75,10 @@ func (w *world) Now(context.Context) (time.Time, error) {
 
 func (w *world) List(context.Context) ([]session.Session, error) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.sessions), w.down
+	list, err, way := slices.Clone(w.sessions), w.down, w.listTime
+	w.mu.Unlock()
+	time.Sleep(way)
+	return list, err
 }
 
 func (w *world) Started(_ context.Context, id string) (time.Time, error) {
@@ -85,7 +91,7 @@ func (w *world) Usage(_ context.Context, id string) (Usage, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.looks++
-	return w.usage[id], w.down
+	return w.usage[id], errors.Join(w.down, w.deaf)
 }
 
 func (w *world) Lifetime(name string) (workspace.Lifetime, bool) {
@@ -140,6 +146,8 @@ func (w *world) Snapshot(ctx context.Context, s session.Session) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	u := w.usage[s.ID]
+	w.usage[s.ID] = Usage{u.CPU + w.hook.CPU, u.Network + w.hook.Network}
 	if w.failSnapshot != nil {
 		w.done = append(w.done, "failed snapshot "+s.Name)
 		return w.failSnapshot
