@@ -404,6 +404,22 @@ func TestClockThatGoesBackAfterTheWarning(t *testing.T) {
 	})
 }
 
+func TestClockThatGoesBackWhileNoHelperRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, limited(8*h))
+		_, stop := w.run()
+		after(h)
+		w.set(nil, func() { w.offset = 24 * h })
+		after(2 * m)
+		stop()
+		w.set(nil, func() { w.offset = 0 })
+		_, stop = w.run()
+		defer stop()
+		after(10 * h)
+		w.expect("events", w.told(), "warning 25h1m", "expired 8h")
+	})
+}
+
 func TestManyExpireTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, snapshotFirst(limited(8*h)))
