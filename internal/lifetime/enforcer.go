@@ -112,9 +112,6 @@ func New(o Options) *Enforcer {
 	if err != nil {
 		o.Warn(err)
 	}
-	if entries == nil {
-		entries = map[string]Entry{}
-	}
 	return &Enforcer{
 		o: o, poke: make(chan struct{}, 1), entries: entries, acts: map[string]*act{},
 		seen: map[string]*look{}, status: map[string]status{},

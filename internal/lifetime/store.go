@@ -46,16 +46,15 @@ func (s *Store) Load() (map[string]Entry, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[string]Entry{}, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read the lifetimes of sessions: %w", err)
-	}
-	entries, err := decodeStore(data)
 	if err == nil {
-		return entries, nil
+		var entries map[string]Entry
+		if entries, err = decodeStore(data); err == nil {
+			return entries, nil
+		}
 	}
 	bad := s.path + ".bad"
 	if moveErr := os.Rename(s.path, bad); moveErr != nil {
-		return nil, errors.Join(fmt.Errorf("read the lifetimes of sessions in %s: %w", s.path, err), moveErr)
+		err = errors.Join(err, moveErr)
 	}
 	return map[string]Entry{}, fmt.Errorf("read the lifetimes of sessions: %w; extensions are lost, and the file is set aside as %s", err, bad)
 }

@@ -120,6 +120,20 @@ func TestBadStoreIsSetAside(t *testing.T) {
 	}
 }
 
+func TestStoreThatIsNoFileIsSetAside(t *testing.T) {
+	dir := t.TempDir()
+	s := OpenStore(filepath.Join(dir, "lifetimes.json"))
+	if err := os.Mkdir(s.path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Load(); err == nil || got == nil {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if err := s.Save(sample()); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzLifetimeState(f *testing.F) {
 	good, err := encodeStore(sample())
 	if err != nil {

@@ -37,11 +37,11 @@ type world struct {
 	// snapshotTime is what a snapshot takes, listTime what the way of a list does.
 	snapshotTime, listTime time.Duration
 	// hook is what a snapshot's hook uses.
-	hook Usage
-	done         []string
-	events       []Event
-	warnings     []error
-	onEvent      func(Event)
+	hook     Usage
+	done     []string
+	events   []Event
+	warnings []error
+	onEvent  func(Event)
 }
 
 var errBusy = errors.New("device or resource busy")
