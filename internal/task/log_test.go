@@ -189,7 +189,7 @@ func TestLogIsBounded(t *testing.T) {
 func TestALineCutShortHidesNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		s := opened(t, Options{Dir: dir}, map[string]Func{"pull": func(_ context.Context, r *Run) error { return errors.New("x") }})
+		s := opened(t, Options{Dir: dir}, map[string]Func{"pull": func(context.Context, *Run) error { return errors.New("x") }})
 		id := submit(t, s, Spec{Kind: "pull"}).ID
 		synctest.Wait()
 		path := filepath.Join(dir, id+".log")

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -90,7 +91,10 @@ func TestNoFileHoldsASecret(t *testing.T) {
 					return err
 				}
 				files++
-				data, err := os.ReadFile(dir + "/" + path)
+				data, err := os.ReadFile(filepath.Join(dir, path))
+				if errors.Is(err, fs.ErrNotExist) {
+					return nil // it has its name by now
+				}
 				if strings.Contains(string(data), value) {
 					t.Errorf("%s holds it", path)
 				}

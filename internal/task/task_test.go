@@ -78,7 +78,7 @@ func wantState(t *testing.T, s *Store, id string, want State) Task {
 	return got
 }
 
-// hold is a function that tells its subject as it begins and ends by an answer.
+// held is a function that tells its subject as it begins and ends by an answer.
 type held struct {
 	began  []string
 	most   int
@@ -136,9 +136,9 @@ func TestOneTaskRunsForEachKey(t *testing.T) {
 			answers[subject] = make(chan error)
 		}
 		s := opened(t, Options{AtOnce: 4}, nil)
-		s.Register("pull", func(ctx context.Context, r *Run) error {
+		s.Register("pull", func(_ context.Context, r *Run) error {
 			s.mu.Lock()
-			began[r.entry.task.Subject] = true
+			began[r.entry.task.Subject] = true // several may be here at once
 			s.mu.Unlock()
 			return <-answers[r.Task().Subject]
 		})
@@ -268,7 +268,7 @@ func TestRetryGoesOnFromTheCheckpoint(t *testing.T) {
 		var seen []string
 		kinds := map[string]Func{"snapshot": func(_ context.Context, r *Run) error {
 			from := string(r.Task().Checkpoint)
-			seen = append(seen, from+string(r.Secrets().Reveal().(string)))
+			seen = append(seen, from+r.Secrets().Reveal().(string))
 			if from != "" {
 				return r.SetResult(json.RawMessage(`{"Image": "new"}`))
 			}
@@ -447,7 +447,7 @@ func TestTheEndOfTheContextInterrupts(t *testing.T) {
 func TestPanicFailsTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := opened(t, Options{}, map[string]Func{
-			"panic": func(_ context.Context, r *Run) error { panic("no\nway") },
+			"panic": func(context.Context, *Run) error { panic("no\nway") },
 			"exit":  func(context.Context, *Run) error { runtime.Goexit(); return nil },
 			"well":  func(context.Context, *Run) error { return nil },
 		})
