@@ -75,6 +75,8 @@ func TestFollowersGetAllLines(t *testing.T) {
 					switch {
 					case err != nil:
 						got.err = err
+					case line.Level == Progress && show(line) == got.last:
+						got.err = errors.New("progress was given twice")
 					case line.Level == Progress:
 						got.last = show(line)
 					default:
