@@ -107,7 +107,7 @@ func (p *Pusher) Resume(ctx context.Context, ref reference.NamedTagged, ask Aske
 		}
 		return out, err
 	}
-	if out.Workspaces, err = setDigest(context.WithoutCancel(ctx), catalog, ref, out.ImageID, out.Digest); err != nil {
+	if out.Workspaces, err = SetDigest(context.WithoutCancel(ctx), catalog, ref, out.ImageID, out.Digest); err != nil {
 		return out, fmt.Errorf("image %q is pushed as %s, but not every registration has the digest: %w", out.Image, out.Digest, err)
 	}
 	if name := req.Workspace; name != "" && !slices.Contains(out.Workspaces, name) {
@@ -143,12 +143,12 @@ func (p *Pusher) gone(engineID string, ref reference.NamedTagged, record *Record
 }
 
 // maxConflicts is how often a registration may change under the hands of
-// setDigest.
+// SetDigest.
 const maxConflicts = 3
 
-// setDigest writes the digest into every registration that launches this very
+// SetDigest writes the digest into every registration that launches this very
 // image by this reference, and returns their names. Comments in the files stay.
-func setDigest(ctx context.Context, catalog Catalog, ref reference.Named, imageID, digest string) ([]string, error) {
+func SetDigest(ctx context.Context, catalog Catalog, ref reference.Named, imageID, digest string) ([]string, error) {
 	// Files that cannot be read are no registrations of anything.
 	list, _ := catalog.List(ctx)
 	var names []string

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -121,7 +122,7 @@ type Result struct {
 // Catalog is where the session's workspace is found, and the snapshot's is
 // registered.
 type Catalog interface {
-	Get(ctx context.Context, name string) (*workspace.Workspace, error)
+	push.Catalog
 	CreateRaw(ctx context.Context, name string, data []byte) (*workspace.Workspace, error)
 	UniqueName(ctx context.Context, base string) (string, error)
 	// Writable fails where CreateRaw would, whatever it was given.
@@ -139,6 +140,12 @@ type Pipeline struct {
 	Edit func(ctx context.Context, name string, data []byte) ([]byte, error)
 	// Pusher pushes the image; its API, clock and reports are the pipeline's.
 	Pusher push.Pusher
+	// RegisterFirst registers the workspace before the push instead of after it:
+	// where nobody waits, a push that is interrupted is resumed much later.
+	RegisterFirst bool
+	// Stepped is told what the snapshot has come to after each step; nil if nobody
+	// wants to know.
+	Stepped func(Result)
 	// LockDir is where this user's snapshots keep their locks.
 	LockDir string
 	// Guard starts what tidies up should this process be killed, before the lock
@@ -242,10 +249,15 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 		return Result{}, err
 	}
 	j := &job{Pipeline: p, id: id, req: req}
-	steps := []struct {
+	type part struct {
 		step Step
 		run  func(context.Context) error
-	}{
+	}
+	publish := []part{{StepPush, j.push}, {StepRegister, j.register}}
+	if p.RegisterFirst {
+		slices.Reverse(publish)
+	}
+	steps := slices.Concat([]part{
 		{StepPlan, j.makePlan},
 		// Before preflight, which runs commands in the session: on Engine 20.10
 		// one that starts while a commit pauses the session hangs both for ever.
@@ -258,10 +270,7 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 		{StepCommit, j.commit},
 		{StepClean, j.clean},
 		{StepVerify, j.verify},
-		{StepPush, j.push},
-		{StepRegister, j.register},
-		{StepDelete, j.delete},
-	}
+	}, publish, []part{{StepDelete, j.delete}})
 	for _, s := range steps {
 		if j.skip(s.step) {
 			continue
@@ -296,6 +305,9 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 			continue
 		}
 		j.emit(Done, "")
+		if p.Stepped != nil {
+			p.Stepped(j.result)
+		}
 	}
 	if err := j.letGo(ctx); err != nil {
 		return j.result, err

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/docker-kasm/docker-kasm/internal/push"
@@ -22,8 +23,15 @@ func (j *job) push(ctx context.Context) error {
 		}
 	}
 	var pushed push.Result
-	pushed, j.pushErr = pusher.Push(ctx, push.Request{Ref: j.plan.ref, Auth: j.auth, ImageID: j.result.ImageID})
+	pushed, j.pushErr = pusher.Push(ctx, push.Request{
+		Ref: j.plan.ref, Auth: j.auth, ImageID: j.result.ImageID, Workspace: j.result.Workspace,
+	})
 	j.result.Digest, j.result.Verified = pushed.Digest, pushed.Verified
+	if j.pushErr == nil && j.result.Workspace != "" {
+		if _, err := push.SetDigest(context.WithoutCancel(ctx), j.Catalog, j.plan.ref, j.result.ImageID, pushed.Digest); err != nil {
+			return fmt.Errorf("image %q is pushed as %s, but its workspace has not got the digest: %w", j.result.Image, pushed.Digest, err)
+		}
+	}
 	return nil
 }
 
