@@ -4,16 +4,12 @@ package availability
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/registry"
 
-	"github.com/docker-kasm/docker-kasm/internal/engine"
-	"github.com/docker-kasm/docker-kasm/internal/imageref"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -23,6 +19,12 @@ type State string
 const (
 	// Available means: the engine has the image; of a snapshot, the very one made.
 	Available State = "available"
+	// Outdated means: the engine has an image of that name, and the registry has
+	// another one for the same tag. It can be launched. Only a [Watcher] tells.
+	Outdated State = "outdated"
+	// Pulling means: the image is being pulled. ImageID is set if there is one on
+	// the engine meanwhile, that can be launched. Only a [Watcher] tells.
+	Pulling State = "pulling"
 	// Pullable means: only the registry has it.
 	Pullable State = "pullable"
 	// Missing means: neither engine nor registry have it.
@@ -80,7 +82,7 @@ func Check(ctx context.Context, api API, auth func(ref string) (string, error), 
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			remote := askRegistry(ctx, api, auth, ws, status)
+			remote := remoteStatus(ctx, api, auth, ws, status)
 			mu.Lock()
 			defer mu.Unlock()
 			out[ws.Name] = remote
@@ -88,90 +90,4 @@ func Check(ctx context.Context, api API, auth func(ref string) (string, error), 
 	}
 	wg.Wait()
 	return out, ctx.Err()
-}
-
-// images are the engine's images by full reference and by id.
-type images struct {
-	byName map[string]image.Summary
-	byID   map[string]image.Summary
-}
-
-func index(list []image.Summary) images {
-	idx := images{byName: map[string]image.Summary{}, byID: map[string]image.Summary{}}
-	for _, img := range list {
-		idx.byID[img.ID] = img
-		for _, name := range append(append([]string{}, img.RepoTags...), img.RepoDigests...) {
-			if key, ok := fullName(name); ok {
-				idx.byName[key] = img
-			}
-		}
-	}
-	return idx
-}
-
-func fullName(name string) (string, bool) {
-	ref, err := reference.ParseNormalizedNamed(name)
-	if err != nil {
-		return "", false
-	}
-	return reference.TagNameOnly(ref).String(), true
-}
-
-// status decides what the engine's own images can decide.
-func (idx images) status(ws *workspace.Workspace) (Status, bool) {
-	if ws.Type != workspace.TypeContainer {
-		return Status{State: Available}, true
-	}
-	img, ok := idx.find(ws.Image)
-	if ok && (ws.Snapshot == nil || ws.Snapshot.ImageID == "" || ws.Snapshot.ImageID == img.ID) {
-		return Status{State: Available, ImageID: img.ID, Created: time.Unix(img.Created, 0), Size: img.Size}, true
-	}
-	reason := "not on this engine"
-	if ok {
-		reason = "the name belongs to another image on this engine"
-	}
-	if strings.HasPrefix(ws.Image, "sha256:") {
-		return Status{State: Missing, Reason: reason}, true
-	}
-	return Status{State: Missing, Reason: reason}, false
-}
-
-func (idx images) find(name string) (image.Summary, bool) {
-	if img, ok := idx.byID[name]; ok {
-		return img, true
-	}
-	key, ok := fullName(name)
-	if !ok {
-		return image.Summary{}, false
-	}
-	img, ok := idx.byName[key]
-	return img, ok
-}
-
-func askRegistry(ctx context.Context, api API, auth func(string) (string, error), ws *workspace.Workspace, local Status) Status {
-	ref, err := imageref.Parse(ws.Image)
-	if err != nil {
-		return Status{State: Unknown, Reason: err.Error()}
-	}
-	host := imageref.Host(ref)
-	encoded, err := auth(ws.Image)
-	if err != nil {
-		return Status{State: Unknown, Reason: fmt.Sprintf("no credentials for %s: %s", host, err)}
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	found, err := api.DistributionInspect(ctx, reference.TagNameOnly(ref).String(), encoded)
-	switch engine.ClassifyRegistryError(err) {
-	case engine.Present:
-		if s := ws.Snapshot; s != nil && s.Digest != "" && s.Digest != found.Descriptor.Digest.String() {
-			return Status{State: Missing, Reason: fmt.Sprintf("the name belongs to another image in registry %s", host)}
-		}
-		return Status{State: Pullable, Reason: local.Reason}
-	case engine.Absent:
-		return Status{State: Missing, Reason: fmt.Sprintf("%s, nor in registry %s", local.Reason, host)}
-	case engine.Denied:
-		return Status{State: Unknown, Reason: fmt.Sprintf("missing, or no access to registry %s: docker login %s", host, host)}
-	case engine.Unreachable:
-	}
-	return Status{State: Unknown, Reason: fmt.Sprintf("registry %s cannot be reached", host)}
 }
