@@ -76,7 +76,9 @@ func Check(ctx context.Context, api API, auth func(ref string) (string, error), 
 	for _, ws := range list {
 		status, decided := local.status(ws)
 		if decided {
+			mu.Lock() // requests for those before may be answered already
 			out[ws.Name] = status
+			mu.Unlock()
 			continue
 		}
 		wg.Go(func() {

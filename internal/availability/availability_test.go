@@ -86,3 +86,22 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+func TestCheckOfManyWorkspaces(t *testing.T) {
+	// Decided and undecided ones alternate: answers of registries arrive while
+	// the list is still gone through.
+	var list []*workspace.Workspace
+	for i := range 2000 {
+		list = append(list, &workspace.Workspace{Name: fmt.Sprint(i), Type: workspace.TypeContainer, Image: []string{"firefox", "there/x"}[i%2]})
+	}
+	auth := func(string) (string, error) { return "", nil }
+	got, err := Check(t.Context(), shop{}, auth, list)
+	if err != nil || len(got) != len(list) {
+		t.Fatalf("got %d states and %v, want %d", len(got), err, len(list))
+	}
+	for i, ws := range list {
+		if want := []State{Available, Pullable}[i%2]; got[ws.Name].State != want {
+			t.Errorf("%s is %s, want %s", ws.Image, got[ws.Name].State, want)
+		}
+	}
+}
