@@ -13,7 +13,7 @@ import (
 func (w *Watcher) evaluate(now time.Time) {
 	for _, t := range w.targets {
 		img, _ := w.images.find(t.name, t.ref)
-		t.need, t.image = nothing, img.ID
+		t.image, t.need, t.compared = img.ID, nothing, false
 	}
 	for _, r := range w.records {
 		status := w.derive(r)
@@ -58,11 +58,11 @@ func (w *Watcher) derive(r *record) Status {
 // named by their content never are.
 func (w *Watcher) update(r *record, status Status) Status {
 	t := r.target
-	if t == nil || r.ws.Snapshot != nil || pinned(r.key) {
+	if t == nil || !w.asks(r) || r.ws.Snapshot != nil || pinned(r.key) {
 		return status
 	}
-	if w.asks(r) && w.images.comparable(t.repository, status.ImageID) {
-		t.need = max(t.need, update)
+	if w.images.comparable(t.repository, status.ImageID) {
+		t.need, t.compared = max(t.need, update), true
 	}
 	if t.outdated(w.images) {
 		status.State = Outdated

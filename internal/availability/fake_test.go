@@ -67,6 +67,13 @@ func newFake() *fake {
 	return &fake{tags: map[string]string{}, pulled: map[string][]string{}, subs: map[*subscription]struct{}{}, remote: map[string]remote{}}
 }
 
+// with changes the fake while it is in use.
+func (f *fake) with(do func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	do()
+}
+
 func hex(n int) string { return fmt.Sprintf("sha256:%064x", n) }
 
 // now is the engine's clock: days behind ours, and never the same twice.
@@ -260,6 +267,9 @@ func (f *fake) DistributionInspect(ctx context.Context, ref, _ string) (registry
 	f.mu.Lock()
 	f.asked = append(f.asked, request{ref, time.Now()})
 	got, ok := f.remote[ref]
+	if host, _, _ := strings.Cut(ref, "/"); !ok {
+		got, ok = f.remote[host]
+	}
 	f.mu.Unlock()
 	if got.takes > 0 {
 		select {
@@ -276,7 +286,7 @@ func (f *fake) DistributionInspect(ctx context.Context, ref, _ string) (registry
 	return found, got.err
 }
 
-// setRemote says what registries make of a full name.
+// setRemote says what registries make of a full name, or one of all others.
 func (f *fake) setRemote(ref string, r remote) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -96,9 +96,12 @@ type target struct {
 	// spread makes the age at which each name is asked for again a little different.
 	spread float64
 
-	// What follows is what the workspaces of this name want to know.
-	need  need
+	// image is the id that the name has on the engine, "" for none.
 	image string
+	need  need
+	// compared is set if a workspace wants to know whether image is outdated; one
+	// of the same name may want another image, which is not there.
+	compared bool
 }
 
 // need is what a registry is asked for a name; what is wanted most comes last.
@@ -126,7 +129,7 @@ func (t *target) due(recheck time.Duration, local images) time.Time {
 		// Not all at once after a start, which may be one of many.
 		due = t.added.Add(time.Duration(t.spread * float64(recheck) / 10))
 	case !answered:
-	case t.need == update && t.stale(local):
+	case t.compared && t.stale(local):
 	case t.need == update:
 		due = due.Add(t.spreadOut(recheck))
 	case t.answer.access == engine.Present:
@@ -148,7 +151,7 @@ func (t *target) spreadOut(age time.Duration) time.Duration {
 // said before the engine got its image does not tell: the tag may have moved
 // between.
 func (t *target) outdated(local images) bool {
-	return t.answer.digest != "" && t.answer.image == t.image && !local.has(t.repository, t.image, t.answer.digest)
+	return t.answer.digest != "" && t.answer.image == t.image && local.comparable(t.repository, t.image) && !local.has(t.repository, t.image, t.answer.digest)
 }
 
 // stale tells whether the registry has to say it anew, of another image.

@@ -106,10 +106,12 @@ func askedWait(err error) time.Duration {
 	if m == nil {
 		return 0
 	}
-	wait, perr := time.ParseDuration(m[1])
-	if perr != nil {
-		seconds, _ := strconv.ParseFloat(m[1], 64)
-		wait = time.Duration(min(seconds, longestAsked.Seconds()) * float64(time.Second))
+	if seconds, err := strconv.ParseFloat(m[1], 64); err == nil {
+		return time.Duration(min(seconds, longestAsked.Seconds()) * float64(time.Second))
+	}
+	wait, err := time.ParseDuration(m[1])
+	if err != nil {
+		return longestAsked // it is too long for a duration
 	}
 	return min(wait, longestAsked)
 }

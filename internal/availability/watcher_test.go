@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,15 +121,13 @@ func TestACommitIsAnEventOfAContainer(t *testing.T) {
 		f := newFake()
 		w := run(t, f, Options{Offline: true}, container("a", hex(4)))
 		expect(t, w, "a", Missing, "")
-		f.mu.Lock()
-		f.tags["<none>:<none>"] = hex(4)
-		f.emit(events.ContainerEventType, events.ActionCreate, "c")
-		f.mu.Unlock()
+		f.with(func() {
+			f.tags["<none>:<none>"] = hex(4)
+			f.emit(events.ContainerEventType, events.ActionCreate, "c")
+		})
 		settle()
 		expect(t, w, "a", Missing, "")
-		f.mu.Lock()
-		f.emit(events.ContainerEventType, events.ActionCommit, "c")
-		f.mu.Unlock()
+		f.with(func() { f.emit(events.ContainerEventType, events.ActionCommit, "c") })
 		settle()
 		expect(t, w, "a", Available, "")
 	})
@@ -138,14 +137,10 @@ func TestNothingIsLostBetweenSubscriptionAndList(t *testing.T) {
 	t.Run("after the list was made", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake()
-			done := false
-			f.listing = func() {
-				if !done {
-					done = true
-					f.put("firefox:latest", hex(1), "")
-					time.Sleep(100 * time.Millisecond)
-				}
-			}
+			f.listing = sync.OnceFunc(func() {
+				f.put("firefox:latest", hex(1), "")
+				time.Sleep(100 * time.Millisecond)
+			})
 			w := run(t, f, Options{Relist: time.Hour}, container("a", "firefox"))
 			expect(t, w, "a", Available, "")
 		})
@@ -190,13 +185,13 @@ func TestAClockSetBackHidesNoEvents(t *testing.T) {
 		f.put("other:latest", hex(2), "")
 		settle()
 		f.cut()
-		f.last = time.Time{}
+		f.with(func() {
+			f.last, f.gap = time.Time{}, 50*time.Millisecond
+			f.listing = sync.OnceFunc(func() {
+				time.AfterFunc(20*time.Millisecond, func() { f.put("firefox:latest", hex(1), "") })
+			})
+		})
 		f.up(true)
-		f.gap = 50 * time.Millisecond
-		f.listing = func() {
-			time.AfterFunc(20*time.Millisecond, func() { f.put("firefox:latest", hex(1), "") })
-			f.listing = nil
-		}
 		time.Sleep(2 * longestRetry)
 		expect(t, w, "a", Available, "")
 	})
@@ -238,7 +233,7 @@ func TestLostEventsAreMadeUpFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
 		w := run(t, f, Options{Offline: true}, container("a", "firefox"))
-		f.lose = true
+		f.with(func() { f.lose = true })
 		f.put("firefox:latest", hex(1), "")
 		settle()
 		expect(t, w, "a", Unknown, "")
@@ -316,7 +311,7 @@ func TestPullingLastsUntilItsOutcomeIsKnown(t *testing.T) {
 		first()
 		settle()
 		expect(t, w, "a", Pulling, "")
-		f.lose = true
+		f.with(func() { f.lose = true })
 		f.put("firefox:latest", hex(1), hex(7))
 		second()
 		synctest.Wait()
@@ -365,7 +360,7 @@ func TestWorkspacesComeAndGo(t *testing.T) {
 		since := expect(t, w, "b", Available, "").Since
 		changes := w.Subscribe(t.Context(), 10)
 		// An image that came without any event is found for a workspace that is new.
-		f.lose = true
+		f.with(func() { f.lose = true })
 		f.put("built:latest", hex(3), "")
 		w.SetWorkspaces([]*workspace.Workspace{container("b", "firefox"), container("c", "chrome"), container("d", "built")})
 		settle()
@@ -416,7 +411,8 @@ func TestASlowReaderIsToldThatItMissedSome(t *testing.T) {
 		}
 		cancel()
 		synctest.Wait()
-		for range quick { //nolint:revive // it ends when the channel is closed
+		for range quick {
+			continue // until it is closed
 		}
 	})
 }
