@@ -71,7 +71,7 @@ func (w *Watcher) nextTarget(now time.Time) (*target, time.Duration) {
 			}
 			continue
 		}
-		if best == nil || t.need > best.need || t.need == best.need && due.Before(bestDue) {
+		if best == nil || due.Before(bestDue) {
 			best, bestDue = t, due
 		}
 	}

@@ -40,6 +40,8 @@ type fake struct {
 	gap time.Duration
 	// listing is called with the list made and not yet returned.
 	listing func()
+	// takes is how long a list takes.
+	takes time.Duration
 
 	lists  int
 	since  []string
@@ -169,15 +171,22 @@ func (f *fake) Info(context.Context) (system.Info, error) {
 	return system.Info{SystemTime: f.now().Format(time.RFC3339Nano)}, nil
 }
 
-func (f *fake) ImageList(context.Context, image.ListOptions) ([]image.Summary, error) {
+func (f *fake) ImageList(ctx context.Context, _ image.ListOptions) ([]image.Summary, error) {
 	if err := f.gone(); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
 	f.lists++
 	list := f.summaries()
-	listing := f.listing
+	listing, takes := f.listing, f.takes
 	f.mu.Unlock()
+	if takes > 0 {
+		select {
+		case <-time.After(takes):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	if listing != nil {
 		listing()
 	}

@@ -63,12 +63,13 @@ func TestARegistryGetsSoManyRequestsAMinute(t *testing.T) {
 func TestARegistryThatDoesNotAnswerIsLeftAlone(t *testing.T) {
 	for name, c := range map[string]struct {
 		err         error
+		reason      string
 		first, last time.Duration
 		most        int
 	}{
-		"unreachable":        {errDown, firstWait / 2, longestWait * 3 / 2, 20},
-		"too many requests":  {errBusy, firstBusy / 2, longestBusy * 3 / 2, 6},
-		"with a time to ask": {errors.New("toomanyrequests: retry-after: 2h, allowed: 1/minute"), 2 * time.Hour, longestBusy*3/2 + 2*time.Hour, 3},
+		"unreachable":        {errDown, "cannot be reached", firstWait / 2, longestWait * 3 / 2, 20},
+		"too many requests":  {errBusy, "takes no more requests", firstBusy / 2, longestBusy * 3 / 2, 6},
+		"with a time to ask": {errors.New("toomanyrequests: retry-after: 2h, allowed: 1/minute"), "takes no more requests", 2 * time.Hour, longestBusy*3/2 + 2*time.Hour, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -80,7 +81,7 @@ func TestARegistryThatDoesNotAnswerIsLeftAlone(t *testing.T) {
 				expect(t, w, "other", Missing, "")
 				for i := range 50 {
 					// Those that were not asked for themselves say so, too.
-					expect(t, w, fmt.Sprintf("reg.example-%d", i), Unknown, "registry reg.example")
+					expect(t, w, fmt.Sprintf("reg.example-%d", i), Unknown, c.reason)
 				}
 				if r := w.Stats().Registries[1]; r.Host != "reg.example" || r.Err == "" || time.Until(r.Next) < c.first-2*time.Second {
 					t.Errorf("got %+v, want the error and not to ask before %s", r, c.first)
@@ -197,10 +198,11 @@ func TestOutdatedImages(t *testing.T) {
 			w := start(t, f, container("a", "me/firefox:1"))
 			expect(t, w, "a", Outdated, "")
 			asked := len(f.requests(ref))
-			f.setRemote(ref, remote{digest: hex(12)})
+			f.setRemote(ref, remote{digest: hex(12), takes: time.Second})
 			f.put("me/firefox:1", hex(3), hex(12))
 			synctest.Wait()
 			expect(t, w, "a", Available, "")
+			settle()
 			settle()
 			if n := len(f.requests(ref)); n != asked+1 {
 				t.Errorf("%d requests, want one that asks of the new image", n-asked)

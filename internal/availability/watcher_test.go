@@ -331,6 +331,18 @@ func TestPullingLastsUntilItsOutcomeIsKnown(t *testing.T) {
 		expect(t, w, "a", Pulling, "")
 		done()
 		expect(t, w, "a", Available, "")
+		// So is one that ended just before, and that no list has told of.
+		f.up(false)
+		time.Sleep(2 * longestRetry)
+		done = w.Pulling("firefox")
+		f.with(func() { f.takes = time.Hour })
+		settle()
+		done()
+		settle()
+		expect(t, w, "a", Pulling, "")
+		f.cut()
+		synctest.Wait()
+		expect(t, w, "a", Available, "")
 	})
 }
 
