@@ -14,10 +14,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/docker-kasm/docker-kasm/helper/job"
 	"github.com/docker-kasm/docker-kasm/helper/server"
 	"github.com/docker-kasm/docker-kasm/helper/shelf"
 	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/push"
+	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/internal/version"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
@@ -26,6 +29,7 @@ type serveOptions struct {
 	data, socket, group, host string
 	logFormat, logLevel       string
 	announce                  bool
+	snapshots                 int
 }
 
 func newServeCommand() *cobra.Command {
@@ -48,6 +52,7 @@ engine's own socket, and nobody else.`,
 	flags.StringVarP(&o.host, "host", "H", "", "Engine's socket (default is that of DOCKER_HOST, or of the system)")
 	flags.StringVar(&o.logFormat, "log-format", "text", `Format of the log ("text", "json")`)
 	flags.StringVar(&o.logLevel, "log-level", "info", `What to log ("debug", "info", "warn", "error")`)
+	flags.IntVar(&o.snapshots, "tasks", 2, "How many tasks run at once")
 	flags.BoolVar(&o.announce, "announce", true, "Tell clients by a volume on the engine where the helper is")
 	return cmd
 }
@@ -90,17 +95,39 @@ func serve(ctx context.Context, o serveOptions) error {
 	if err != nil {
 		return err
 	}
+	tasks, bad, err := task.Open(task.Options{
+		Dir: filepath.Join(o.data, "tasks"), AtOnce: o.snapshots, Grace: time.Minute,
+		Report: func(err error) { log.Error("tasks", "error", err) },
+	})
+	if err != nil {
+		return err
+	}
+	for _, err := range bad {
+		log.Warn("a task cannot be read", "error", err)
+	}
+	jobs := &job.Jobs{
+		Engine: engine, Catalog: books.As("kasm-helper"), Tasks: tasks,
+		Records: push.OpenRecords(filepath.Join(o.data, "pushes")), Locks: filepath.Join(o.data, "locks"),
+		Pulling: func(string) func() { return func() {} }, Log: log,
+	}
+	jobs.Register()
 	l, err := listen(o.socket, o.group)
 	if err != nil {
 		return err
 	}
 	v := version.Get()
 	s := &server.Server{
-		Shelf: books, Engine: engine, Log: log, Started: time.Now(),
+		Shelf: books, Tasks: tasks, Jobs: jobs, Engine: engine, Log: log, Started: time.Now(),
 		Version: helperapi.VersionInfo{Version: v.Version, Commit: v.Revision, API: []string{helperapi.Version}},
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Serve(ctx, l) })
+	group.Go(func() error {
+		// Sessions that a helper which was killed held still go on, before new
+		// tasks begin.
+		jobs.Recover(ctx)
+		return work(ctx, tasks)
+	})
 	group.Go(func() error { return books.Watch(ctx) })
 	group.Go(func() error { return watchdog(ctx, o.socket, log) })
 	if o.announce {
@@ -112,6 +139,17 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	log.Info("the helper has ended")
 	return nil
+}
+
+// work runs tasks until ctx ends, and lets those that run tidy up then.
+func work(ctx context.Context, tasks *task.Store) error {
+	if ctx.Err() == nil {
+		tasks.Start(context.WithoutCancel(ctx))
+	}
+	<-ctx.Done()
+	now, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	cancel()
+	return tasks.Close(now)
 }
 
 // announce makes the volume by which clients find a helper that is a service.

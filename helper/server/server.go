@@ -13,6 +13,7 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/helper/shelf"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/task"
 )
 
 const (
@@ -27,6 +28,8 @@ const (
 // Server is the helper's API.
 type Server struct {
 	Shelf   *shelf.Shelf
+	Tasks   *task.Store
+	Jobs    Jobs
 	Engine  Engine
 	Version helperapi.VersionInfo
 	Log     *slog.Logger
@@ -53,6 +56,13 @@ func (s *Server) Routes() []Route {
 		{http.MethodGet, v + "/workspaces/{name}", s.getWorkspace},
 		{http.MethodPut, v + "/workspaces/{name}", s.putWorkspace},
 		{http.MethodDelete, v + "/workspaces/{name}", s.deleteWorkspace},
+		{http.MethodGet, v + "/tasks", s.listTasks},
+		{http.MethodPost, v + "/tasks", s.submitTask},
+		{http.MethodGet, v + "/tasks/{id}", s.getTask},
+		{http.MethodDelete, v + "/tasks/{id}", s.deleteTask},
+		{http.MethodPost, v + "/tasks/{id}/cancel", s.cancelTask},
+		{http.MethodPost, v + "/tasks/{id}/retry", s.retryTask},
+		{http.MethodGet, v + "/tasks/{id}/log", s.taskLog},
 	}
 }
 

@@ -193,9 +193,13 @@ func usual() []string {
 // spec is how the helper's container is run: it reaches the engine by its socket,
 // its data by a volume, and nothing else.
 func spec(o Options, info system.Info, ref string) (*container.Config, *container.HostConfig) {
-	yes := true
+	// Ample time for a snapshot that is interrupted to tidy up, in seconds.
+	yes, stopTimeout := true, 90
 	config := &container.Config{
 		Image: ref,
+		// Its locks are known by it as the helper's, also after an upgrade.
+		Hostname:    dial.Volume,
+		StopTimeout: &stopTimeout,
 		Cmd:   append(usual(), o.Args...),
 		Labels: map[string]string{
 			dial.LabelKind: dial.Container, labelVersion: o.Version, labelSocket: o.Socket,

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -22,6 +24,10 @@ const (
 	KindExists = problemPrefix + "exists"
 	// KindConflict means: it was changed by another meanwhile.
 	KindConflict = problemPrefix + "conflict"
+	// KindState means: not in the state that it is in.
+	KindState = problemPrefix + "state"
+	// KindBusy means: there is too much to do already.
+	KindBusy = problemPrefix + "busy"
 	// KindTooLarge means: the request's body is larger than allowed.
 	KindTooLarge = problemPrefix + "too-large"
 	// KindInternal means: the helper failed.
@@ -63,6 +69,8 @@ func AsProblem(err error) *Problem {
 	var p *Problem
 	var file *workspace.FileError
 	var tooLarge *http.MaxBytesError
+	var missing *session.NotFoundError
+	var state *session.StateError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -72,6 +80,14 @@ func AsProblem(err error) *Problem {
 		return &Problem{Type: KindExists, Title: "Already there", Status: http.StatusPreconditionFailed, Detail: err.Error()}
 	case errors.Is(err, workspace.ErrConflict):
 		return &Problem{Type: KindConflict, Title: "Changed meanwhile", Status: http.StatusPreconditionFailed, Detail: err.Error()}
+	case errors.Is(err, task.ErrNotFound), errors.As(err, &missing):
+		return &Problem{Type: KindNotFound, Title: "Not found", Status: http.StatusNotFound, Detail: err.Error()}
+	case errors.Is(err, task.ErrAmbiguous), errors.Is(err, task.ErrInvalid):
+		return Invalid(err)
+	case errors.Is(err, task.ErrState), errors.As(err, &state):
+		return &Problem{Type: KindState, Title: "Not now", Status: http.StatusConflict, Detail: err.Error()}
+	case errors.Is(err, task.ErrFull), errors.Is(err, task.ErrClosed):
+		return &Problem{Type: KindBusy, Title: "Busy", Status: http.StatusServiceUnavailable, Detail: err.Error()}
 	case errors.As(err, &file):
 		return Invalid(err)
 	case errors.As(err, &tooLarge):

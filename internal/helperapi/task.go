@@ -65,6 +65,10 @@ type Snapshot struct {
 	IncludeMounts []string `json:"IncludeMounts,omitempty"`
 	Flatten       bool     `json:"Flatten,omitempty"`
 	NoWait        bool     `json:"NoWait,omitempty"`
+	// Delete deletes the session once its image is registered.
+	Delete bool `json:"Delete,omitempty"`
+	// UTCOffset is that of the user's clock, in seconds, for generated names.
+	UTCOffset int `json:"UTCOffset,omitempty"`
 	// Parent is the session's workspace where that is in the user's catalog,
 	// which the helper does not see.
 	Parent *Workspace `json:"Parent,omitempty"`

@@ -30,7 +30,7 @@ type commitOptions struct {
 	request             snapshot.Request
 	changes             []string
 	changeFile, iidFile string
-	edit, quiet         bool
+	edit, quiet, detach bool
 	format, progress    string
 	scope               string
 }
@@ -59,7 +59,8 @@ Without REPOSITORY[:TAG] a name is made from the session's image and the time.`,
   docker kasm commit --registry https://index.docker.io/v1/ firefox-3f9a1c myrepo/firefox`,
 		Args: cli.RequiresRangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := usage.Exclusive(cmd.Flags(), [2]string{"no-register", "edit"}, [2]string{"no-register", "friendly-name"}, [2]string{"no-register", "scope"}, [2]string{"quiet", "format"}); err != nil {
+			if err := usage.Exclusive(cmd.Flags(), [2]string{"no-register", "edit"}, [2]string{"no-register", "friendly-name"}, [2]string{"no-register", "scope"},
+				[2]string{"detach", "edit"}, [2]string{"detach", "dry-run"}, [2]string{"detach", "iidfile"}, [2]string{"detach", "format"}, [2]string{"detach", "scope"}, [2]string{"quiet", "format"}); err != nil {
 				return err
 			}
 			options.request.Session = args[0]
@@ -89,6 +90,7 @@ Without REPOSITORY[:TAG] a name is made from the session's image and the time.`,
 	catalog.ScopeFlag(cmd, &options.scope, `"user"`)
 	flags.BoolVar(&options.edit, "edit", false, "Edit the new workspace before it is saved")
 	flags.BoolVar(&req.DryRun, "dry-run", false, "Show what would be done, and do nothing")
+	flags.BoolVarP(&options.detach, "detach", "d", false, "Have the helper make the snapshot in the background, and print the task's ID; the workspace is registered in the engine's catalog")
 	flags.StringVar(&options.iidFile, "iidfile", "", "Write the image ID to the file")
 	flags.BoolVarP(&options.quiet, "quiet", "q", false, "Print the image ID only")
 	flags.StringVar(&options.format, "format", "", output.FormatHelp)
@@ -138,6 +140,9 @@ func runCommit(ctx context.Context, dockerCLI command.Cli, options commitOptions
 	}
 	options.request.Changes = changes
 	options.request.Prefix = pipeline.Prefix(dockerCLI)
+	if options.detach {
+		return detach(ctx, dockerCLI, options.request)
+	}
 	where, err := catalog.OpenFor(dockerCLI, options.scope)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/plugin/commands/guard"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/helper"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/session"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/task"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/workspace"
 )
@@ -38,7 +39,7 @@ workspaces, and keep what was done in one as a new image and workspace.`,
 	}
 	// Completions run before any command's context is set.
 	cmd.SetContext(ctx)
-	cmd.AddCommand(session.NewCommand(dockerCLI), workspace.NewCommand(dockerCLI), helper.NewCommand(dockerCLI))
+	cmd.AddCommand(session.NewCommand(dockerCLI), workspace.NewCommand(dockerCLI), helper.NewCommand(dockerCLI), task.NewCommand(dockerCLI))
 	cmd.AddCommand(session.NewShortForms(dockerCLI)...)
 	cmd.AddCommand(newRunCommand(dockerCLI), newCommitCommand(dockerCLI), newPushCommand(dockerCLI), newVersionCommand(dockerCLI), guard.NewCommand(dockerCLI))
 	usage.Install(cmd)

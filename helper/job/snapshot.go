@@ -1,0 +1,176 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/docker-kasm/docker-kasm/internal/change"
+	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/push"
+	"github.com/docker-kasm/docker-kasm/internal/snapshot"
+	"github.com/docker-kasm/docker-kasm/internal/task"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+func changes(lines []string) (change.Set, error) {
+	var set change.Set
+	for _, line := range lines {
+		parsed, err := change.Parse("change", line)
+		if err != nil {
+			return nil, err
+		}
+		set = append(set, parsed...)
+	}
+	return set, nil
+}
+
+func request(s helperapi.Snapshot, session string) (snapshot.Request, error) {
+	set, err := changes(s.Changes)
+	return snapshot.Request{
+		Session: session, Reference: s.Reference, Registry: s.Registry, Prefix: s.Prefix, Changes: set,
+		Author: s.Author, Message: s.Message, NoPause: s.NoPause, Push: s.Push, NoRegister: s.NoRegister,
+		FriendlyName: s.FriendlyName, KeepEnv: s.KeepEnv, KeepLabels: s.KeepLabels,
+		IncludeMounts: s.IncludeMounts, Flatten: s.Flatten, NoWait: s.NoWait, Delete: s.Delete,
+	}, err
+}
+
+// snapshot makes a snapshot, or goes on with one whose image is there already.
+func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
+	t := run.Task()
+	var asked helperapi.Snapshot
+	if err := json.Unmarshal(t.Request, &asked); err != nil {
+		return fmt.Errorf("read what was asked for: %w", err)
+	}
+	var result snapshot.Result
+	if len(t.Checkpoint) > 0 {
+		if err := json.Unmarshal(t.Checkpoint, &result); err != nil {
+			return fmt.Errorf("read how far it came: %w", err)
+		}
+	}
+	if result.ImageID != "" {
+		return j.goOn(ctx, run, asked, result)
+	}
+	// By its id: the name may be another's by now.
+	req, err := request(asked, t.Key)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	pipeline := &snapshot.Pipeline{
+		API: j.Engine, Catalog: withParent{j.Catalog, asked.Parent}, Auth: asker(run), Pusher: j.pusher(run),
+		RegisterFirst: true, LockDir: j.Locks,
+		Now: func() time.Time { return time.Now().In(time.FixedZone("", asked.UTCOffset)) },
+		Sink: func(e snapshot.Event) {
+			if err := report(run, e); err != nil {
+				// What cannot be journalled must not be done.
+				cancel(err)
+			}
+		},
+		Stepped: func(r snapshot.Result) {
+			if err := keep(run, r); err != nil {
+				cancel(err)
+			}
+		},
+	}
+	result, err = pipeline.Run(ctx, req)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && err != nil {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	return errors.Join(shorten(err), keep(run, result))
+}
+
+// shorten leaves out what only a user at a terminal can follow.
+func shorten(err error) error {
+	var pushed *snapshot.PushError
+	if errors.As(err, &pushed) {
+		return fmt.Errorf("push image %q: %s; the image and its workspace are kept: retry the task", pushed.Image, push.Reason(pushed.Err))
+	}
+	return err
+}
+
+// keep journals what a snapshot has come to: for whoever looks, and for the next
+// attempt.
+func keep(run *task.Run, r snapshot.Result) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("keep how far the snapshot came: %w", err)
+	}
+	if r.ImageID != "" {
+		if err := run.Checkpoint(data); err != nil {
+			return err
+		}
+	}
+	return run.SetResult(data)
+}
+
+// report passes an event of the pipeline on to the task's journal.
+func report(run *task.Run, e snapshot.Event) error {
+	switch e.Type {
+	case snapshot.Started:
+		return run.Step(string(e.Step))
+	case snapshot.Info:
+		run.Log(task.Info, e.Message)
+	case snapshot.Warning:
+		run.Log(task.Warning, e.Message)
+	case snapshot.Progress:
+		if e.Layer != nil {
+			layers(run)(*e.Layer)
+		}
+	case snapshot.Done, snapshot.FailedStep:
+		// A failure is the reason that the task ends with.
+	}
+	return nil
+}
+
+func (j *Jobs) pusher(run *task.Run) push.Pusher {
+	return push.Pusher{
+		API: j.Engine, Records: j.Records, Retries: push.DefaultRetries, Now: time.Now,
+		Report: func(e push.Event) { _ = report(run, snapshot.PushEvent(e, time.Now())) },
+	}
+}
+
+// goOn does what is left of a snapshot whose image has its name: the push.
+func (j *Jobs) goOn(ctx context.Context, run *task.Run, asked helperapi.Snapshot, result snapshot.Result) error {
+	run.Log(task.Info, fmt.Sprintf("image %s is there from an earlier attempt", result.Image))
+	if result.Workspace == "" && !asked.NoRegister {
+		return fmt.Errorf("the image %s is there, but its workspace is not registered: register it with `docker kasm workspace create --scope engine --image %s NAME`", result.Image, result.Image)
+	}
+	if !asked.Push && asked.Registry == "" || result.Digest != "" {
+		return nil
+	}
+	ref, err := imageref.ParseTagged(result.Image)
+	if err != nil {
+		return err
+	}
+	if err := run.Step(string(snapshot.StepPush)); err != nil {
+		return err
+	}
+	pusher := j.pusher(run)
+	out, err := pusher.Resume(ctx, ref, asker(run), j.Catalog)
+	if err != nil {
+		return err
+	}
+	result.Digest, result.Verified = out.Digest, out.Verified
+	return keep(run, result)
+}
+
+// withParent is a catalog that also has the session's workspace, which came with
+// the request.
+type withParent struct {
+	snapshot.Catalog
+	parent *helperapi.Workspace
+}
+
+// Get reads a workspace: that of the request if it is the one, as the user's hide
+// the engine's.
+func (c withParent) Get(ctx context.Context, name string) (*workspace.Workspace, error) {
+	if c.parent != nil && c.parent.Name == name {
+		return workspace.Decode(name, name+".toml", []byte(c.parent.Text))
+	}
+	return c.Catalog.Get(ctx, name)
+}

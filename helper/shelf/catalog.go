@@ -1,0 +1,72 @@
+package shelf
+
+import (
+	"context"
+	"errors"
+
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+// Catalog is the shelf as somebody changes it. Its methods do what those of
+// workspace.Catalog do.
+type Catalog struct {
+	shelf *Shelf
+	by    string
+}
+
+// As returns the catalog whose changes are made in the name of by.
+func (s *Shelf) As(by string) Catalog { return Catalog{s, by} }
+
+// List returns the workspaces whose files can be read, sorted by name.
+func (c Catalog) List(context.Context) ([]*workspace.Workspace, error) {
+	return c.shelf.Workspaces(), nil
+}
+
+// Get reads one workspace.
+func (c Catalog) Get(_ context.Context, name string) (*workspace.Workspace, error) {
+	e, err := c.shelf.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	return e.Workspace, e.Err
+}
+
+// CreateRaw adds a workspace.
+func (c Catalog) CreateRaw(ctx context.Context, name string, data []byte) (*workspace.Workspace, error) {
+	e, err := c.shelf.Create(ctx, c.by, name, data)
+	return e.Workspace, err
+}
+
+// Update changes single keys.
+func (c Catalog) Update(ctx context.Context, name, revision string, edits []workspace.Edit) (*workspace.Workspace, error) {
+	for {
+		e, err := c.shelf.Get(name)
+		if err != nil {
+			return nil, err
+		}
+		expect := revision
+		if expect == "" {
+			expect = e.Revision
+		}
+		next, err := workspace.Apply([]byte(e.Text), edits)
+		if err != nil {
+			return nil, err
+		}
+		e, err = c.shelf.Replace(ctx, c.by, name, expect, next)
+		if revision == "" && errors.Is(err, workspace.ErrConflict) {
+			if err := c.shelf.Reload(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		return e.Workspace, err
+	}
+}
+
+// UniqueName makes a free valid name from base.
+func (c Catalog) UniqueName(ctx context.Context, base string) (string, error) {
+	return c.shelf.catalog.UniqueName(ctx, base)
+}
+
+// Writable fails where CreateRaw would, whatever it was given.
+func (c Catalog) Writable(ctx context.Context) error { return c.shelf.catalog.Writable(ctx) }

@@ -1,0 +1,36 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+
+	"github.com/docker-kasm/docker-kasm/internal/lock"
+)
+
+// Recover tidies up after all snapshots that were made with this pipeline's
+// LockDir, by a process that is known to run no more: sessions that they have
+// paused are resumed, and what they left is removed.
+func (p *Pipeline) Recover(ctx context.Context) error {
+	id, err := newID()
+	if err != nil {
+		return err
+	}
+	j := &job{Pipeline: p, id: id, plan: &plan{}}
+	all, err := lock.List(ctx, p.API, "", namesKey)
+	if err != nil {
+		return err
+	}
+	me := j.holder("")
+	var errs []error
+	for _, h := range all {
+		if me.Place == "" || h.Place != me.Place || h.Owner != me.Owner {
+			continue
+		}
+		_, taken, err := j.take(ctx, h.Key, true, func(string) {})
+		if err == nil {
+			err = taken.release()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

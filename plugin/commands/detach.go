@@ -1,0 +1,86 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/docker/cli/cli/command"
+
+	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/internal/snapshot"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
+)
+
+// detach has the helper make a snapshot, and prints the task.
+func detach(ctx context.Context, dockerCLI command.Cli, req snapshot.Request) error {
+	where, err := catalog.Open(dockerCLI, catalog.Any)
+	if err != nil {
+		return err
+	}
+	defer where.Close()
+	client, err := where.Helper(ctx)
+	if err != nil {
+		return fmt.Errorf("make a snapshot in the background: %w", err)
+	}
+	s, err := session.Find(ctx, dockerCLI.Client(), req.Session)
+	if err != nil {
+		return err
+	}
+	_, offset := time.Now().Zone()
+	n := helperapi.NewTask{Snapshot: &helperapi.Snapshot{
+		Session: s.ID, Reference: req.Reference, Registry: req.Registry, Prefix: req.Prefix, Changes: req.Changes.Lines(),
+		Author: req.Author, Message: req.Message, NoPause: req.NoPause, Push: req.Push, NoRegister: req.NoRegister,
+		FriendlyName: req.FriendlyName, KeepEnv: req.KeepEnv, KeepLabels: req.KeepLabels,
+		IncludeMounts: req.IncludeMounts, Flatten: req.Flatten, NoWait: req.NoWait, UTCOffset: offset,
+	}}
+	if n.Snapshot.Parent, err = parent(ctx, where, s.Workspace); err != nil {
+		return err
+	}
+	if req.Push || req.Registry != "" {
+		name := req.Reference
+		if name == "" {
+			// Only its registry counts: the helper makes the name.
+			ref, err := imageref.Generator{Prefix: req.Prefix, Now: time.Now()}.Generate(s.Image)
+			if err != nil {
+				return err
+			}
+			name = imageref.Familiar(ref)
+		}
+		if n.Credentials, err = pipeline.Credentials(ctx, dockerCLI, name, req.Registry); err != nil {
+			return err
+		}
+	}
+	t, err := client.SubmitTask(ctx, n)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(dockerCLI.Out(), t.ID)
+	fmt.Fprintf(dockerCLI.Err(), "the helper makes the snapshot of %s: `docker kasm task logs -f %s` follows it\n", display.Line(s.Name), t.ID)
+	return nil
+}
+
+// parent is the session's workspace if that is in the user's catalog.
+func parent(ctx context.Context, where *catalog.Catalog, name string) (*helperapi.Workspace, error) {
+	if name == "" {
+		return nil, nil
+	}
+	ws, err := where.Get(ctx, name)
+	if errors.Is(err, workspace.ErrNotFound) || err == nil && ws.Scope != catalog.ScopeUser {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	text, revision, err := where.Raw(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &helperapi.Workspace{Name: name, Revision: revision, Text: string(text)}, nil
+}
