@@ -4,21 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/docker/cli/cli/config"
+	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/docker-kasm/docker-kasm/helper/feed"
 	"github.com/docker-kasm/docker-kasm/helper/job"
+	"github.com/docker-kasm/docker-kasm/helper/keeper"
 	"github.com/docker-kasm/docker-kasm/helper/server"
 	"github.com/docker-kasm/docker-kasm/helper/shelf"
+	"github.com/docker-kasm/docker-kasm/internal/availability"
 	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/lifetime"
 	"github.com/docker-kasm/docker-kasm/internal/push"
 	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/internal/version"
@@ -29,7 +37,9 @@ type serveOptions struct {
 	data, socket, group, host string
 	logFormat, logLevel       string
 	announce                  bool
-	snapshots                 int
+	snapshots, perMinute      int
+	poll                      bool
+	dockerConfig              string
 }
 
 func newServeCommand() *cobra.Command {
@@ -53,6 +63,9 @@ engine's own socket, and nobody else.`,
 	flags.StringVar(&o.logFormat, "log-format", "text", `Format of the log ("text", "json")`)
 	flags.StringVar(&o.logLevel, "log-level", "info", `What to log ("debug", "info", "warn", "error")`)
 	flags.IntVar(&o.snapshots, "tasks", 2, "How many tasks run at once")
+	flags.BoolVar(&o.poll, "poll-registries", true, "Ask registries, through the engine, about images that it does not have, or that may have been renewed")
+	flags.IntVar(&o.perMinute, "registry-requests", 20, "How often a minute each registry is asked at most")
+	flags.StringVar(&o.dockerConfig, "docker-config", "", "Folder with a config.json of the docker CLI, for the credentials that registries are asked with")
 	flags.BoolVar(&o.announce, "announce", true, "Tell clients by a volume on the engine where the helper is")
 	return cmd
 }
@@ -91,7 +104,20 @@ func serve(ctx context.Context, o serveOptions) error {
 		return fmt.Errorf("set up the connection to the engine: %w", err)
 	}
 	defer engine.Close()
-	books, err := shelf.Open(filepath.Join(o.data, "workspaces"), log, func([]*workspace.Workspace) {})
+	auth, err := credentials(o.dockerConfig)
+	if err != nil {
+		return err
+	}
+	news := &feed.Feed{}
+	watcher := availability.NewWatcher(engine, availability.Options{Auth: auth, Offline: !o.poll, PerMinute: o.perMinute})
+	var poke func()
+	books, err := shelf.Open(filepath.Join(o.data, "workspaces"), log, func(list []*workspace.Workspace) {
+		watcher.SetWorkspaces(list)
+		news.Publish(helperapi.Event{Type: helperapi.EventCatalog, Time: time.Now()})
+		if poke != nil {
+			poke()
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -108,16 +134,26 @@ func serve(ctx context.Context, o serveOptions) error {
 	jobs := &job.Jobs{
 		Engine: engine, Catalog: books.As("kasm-helper"), Tasks: tasks,
 		Records: push.OpenRecords(filepath.Join(o.data, "pushes")), Locks: filepath.Join(o.data, "locks"),
-		Pulling: func(string) func() { return func() {} }, Log: log,
+		Pulling: watcher.Pulling, Log: log,
 	}
 	jobs.Register()
+	house := &keeper.Keeper{Engine: engine, Shelf: books, Jobs: jobs, Log: log}
+	lifetimes := lifetime.New(lifetime.Options{
+		Engine: house.Sessions(), Workspaces: house, Actor: house, Store: lifetime.OpenStore(filepath.Join(o.data, "lifetimes.json")),
+		Events: func(e lifetime.Event) {
+			log.Info("lifetime", "session", e.Name, "event", string(e.Type), "reason", e.Reason)
+			news.Publish(helperapi.Event{Type: helperapi.EventLifetime, Time: time.Now(), Lifetime: &e})
+		},
+		Warn: func(err error) { log.Warn("lifetimes", "error", err) },
+	})
+	poke = lifetimes.Poke
 	l, err := listen(o.socket, o.group)
 	if err != nil {
 		return err
 	}
 	v := version.Get()
 	s := &server.Server{
-		Shelf: books, Tasks: tasks, Jobs: jobs, Engine: engine, Log: log, Started: time.Now(),
+		Shelf: books, Tasks: tasks, Jobs: jobs, Watcher: watcher, Lifetimes: lifetimes, Feed: news, Engine: engine, Log: log, Started: time.Now(),
 		Version: helperapi.VersionInfo{Version: v.Version, Commit: v.Revision, API: []string{helperapi.Version}},
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -126,8 +162,12 @@ func serve(ctx context.Context, o serveOptions) error {
 		// Sessions that a helper which was killed held still go on, before new
 		// tasks begin.
 		jobs.Recover(ctx)
-		return work(ctx, tasks)
+		return work(ctx, tasks, func(ctx context.Context) { lifetimes.Run(ctx) })
 	})
+	group.Go(func() error { return watcher.Run(ctx) })
+	group.Go(func() error { tellAvailability(ctx, watcher, news); return nil })
+	group.Go(func() error { return tellTasks(ctx, tasks, news) })
+	group.Go(func() error { house.Watch(ctx, lifetimes.Poke); return nil })
 	group.Go(func() error { return books.Watch(ctx) })
 	group.Go(func() error { return watchdog(ctx, o.socket, log) })
 	if o.announce {
@@ -141,15 +181,41 @@ func serve(ctx context.Context, o serveOptions) error {
 	return nil
 }
 
-// work runs tasks until ctx ends, and lets those that run tidy up then.
-func work(ctx context.Context, tasks *task.Store) error {
+// work runs tasks and lifetimes until ctx ends, and lets what runs tidy up then.
+func work(ctx context.Context, tasks *task.Store, lifetimes func(context.Context)) error {
 	if ctx.Err() == nil {
 		tasks.Start(context.WithoutCancel(ctx))
+		lifetimes(ctx)
 	}
-	<-ctx.Done()
 	now, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cancel()
 	return tasks.Close(now)
+}
+
+// credentials are those of the docker CLI's configuration in a folder, for
+// questions to registries; none if there is no such file.
+func credentials(dir string) (func(ref string) (string, error), error) {
+	if _, err := os.Stat(filepath.Join(dir, config.ConfigFileName)); dir == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	file, err := config.Load(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration of the docker CLI in %s: %w", dir, err)
+	}
+	return func(ref string) (string, error) {
+		named, err := imageref.Parse(ref)
+		if err != nil {
+			return "", err
+		}
+		found, err := file.GetAuthConfig(imageref.AuthKey(imageref.Host(named)))
+		if err != nil {
+			return "", err
+		}
+		return registry.EncodeAuthConfig(registry.AuthConfig{
+			Username: found.Username, Password: found.Password, Auth: found.Auth,
+			ServerAddress: found.ServerAddress, IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken,
+		})
+	}, nil
 }
 
 // announce makes the volume by which clients find a helper that is a service.

@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
+	"github.com/docker-kasm/docker-kasm/helper/feed"
 	"github.com/docker-kasm/docker-kasm/helper/shelf"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
 	"github.com/docker-kasm/docker-kasm/internal/task"
@@ -30,11 +32,17 @@ type Server struct {
 	Shelf   *shelf.Shelf
 	Tasks   *task.Store
 	Jobs    Jobs
-	Engine  Engine
-	Version helperapi.VersionInfo
-	Log     *slog.Logger
+	Watcher Watcher
+	// Lifetimes knows when sessions expire, Feed tells what happens.
+	Lifetimes Lifetimes
+	Feed      *feed.Feed
+	Engine    Engine
+	Version   helperapi.VersionInfo
+	Log       *slog.Logger
 	// Started is when the helper was.
 	Started time.Time
+
+	counts *metrics
 }
 
 // Route is one operation of the API.
@@ -42,35 +50,48 @@ type Route struct {
 	// Method and Path are as in openapi.yaml.
 	Method, Path string
 	handle       func(http.ResponseWriter, *http.Request) error
+	// stream is set where the answer goes on until the client leaves.
+	stream bool
 }
 
 // Routes are the operations of the API.
 func (s *Server) Routes() []Route {
 	const v = "/" + helperapi.Version
 	return []Route{
-		{http.MethodGet, "/healthz", s.healthz},
-		{http.MethodGet, "/readyz", s.readyz},
-		{http.MethodGet, v + "/version", s.version},
-		{http.MethodGet, v + "/status", s.status},
-		{http.MethodGet, v + "/workspaces", s.listWorkspaces},
-		{http.MethodGet, v + "/workspaces/{name}", s.getWorkspace},
-		{http.MethodPut, v + "/workspaces/{name}", s.putWorkspace},
-		{http.MethodDelete, v + "/workspaces/{name}", s.deleteWorkspace},
-		{http.MethodGet, v + "/tasks", s.listTasks},
-		{http.MethodPost, v + "/tasks", s.submitTask},
-		{http.MethodGet, v + "/tasks/{id}", s.getTask},
-		{http.MethodDelete, v + "/tasks/{id}", s.deleteTask},
-		{http.MethodPost, v + "/tasks/{id}/cancel", s.cancelTask},
-		{http.MethodPost, v + "/tasks/{id}/retry", s.retryTask},
-		{http.MethodGet, v + "/tasks/{id}/log", s.taskLog},
+		{http.MethodGet, "/healthz", s.healthz, false},
+		{http.MethodGet, "/readyz", s.readyz, false},
+		{http.MethodGet, v + "/version", s.version, false},
+		{http.MethodGet, v + "/status", s.status, false},
+		{http.MethodGet, v + "/workspaces", s.listWorkspaces, false},
+		{http.MethodGet, v + "/workspaces/{name}", s.getWorkspace, false},
+		{http.MethodPut, v + "/workspaces/{name}", s.putWorkspace, false},
+		{http.MethodDelete, v + "/workspaces/{name}", s.deleteWorkspace, false},
+		{http.MethodGet, v + "/tasks", s.listTasks, false},
+		{http.MethodPost, v + "/tasks", s.submitTask, false},
+		{http.MethodGet, v + "/tasks/{id}", s.getTask, false},
+		{http.MethodDelete, v + "/tasks/{id}", s.deleteTask, false},
+		{http.MethodPost, v + "/tasks/{id}/cancel", s.cancelTask, false},
+		{http.MethodPost, v + "/tasks/{id}/retry", s.retryTask, false},
+		{http.MethodGet, v + "/tasks/{id}/log", s.taskLog, true},
+		{http.MethodGet, v + "/events", s.events, true},
+		{http.MethodGet, v + "/sessions/{id}/expiry", s.sessionExpiry, false},
+		{http.MethodPost, v + "/sessions/{id}/extend", s.extendSession, false},
+		{http.MethodGet, "/metrics", s.scrape, false},
 	}
 }
 
 // Handler serves the API.
 func (s *Server) Handler() http.Handler {
+	s.counts = newMetrics(s)
 	mux := http.NewServeMux()
 	for _, r := range s.Routes() {
-		mux.HandleFunc(r.Method+" "+r.Path, func(w http.ResponseWriter, req *http.Request) { s.serve(w, req, r.handle) })
+		mux.HandleFunc(r.Method+" "+r.Path, func(w http.ResponseWriter, req *http.Request) {
+			start := time.Now()
+			status := s.serve(w, req, r.handle)
+			if !r.stream {
+				s.counts.requests.WithLabelValues(r.Method, r.Path, strconv.Itoa(status)).Observe(time.Since(start).Seconds())
+			}
+		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		s.serve(w, req, func(http.ResponseWriter, *http.Request) error {
@@ -111,7 +132,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, handle func(http.ResponseWriter, *http.Request) error) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, handle func(http.ResponseWriter, *http.Request) error) (status int) {
 	start := time.Now()
 	answer := &answer{ResponseWriter: w}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
@@ -124,6 +145,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, handle func(http.
 			answer.problem(fmt.Errorf("the helper failed: %v", p))
 		}
 		s.Log.Debug("request", "method", r.Method, "path", r.URL.Path, "status", answer.status, "user", r.Header.Get(helperapi.HeaderUser), "took", time.Since(start))
+		status = answer.status
 	}()
 	if err := handle(answer, r); err != nil {
 		if r.Context().Err() == nil {
@@ -131,6 +153,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, handle func(http.
 		}
 		answer.problem(err)
 	}
+	return answer.status
 }
 
 // answer knows whether it has begun.

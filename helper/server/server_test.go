@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types"
 	"github.com/getkin/kin-openapi/openapi3"
@@ -24,8 +25,12 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
+	"github.com/docker-kasm/docker-kasm/helper/feed"
 	"github.com/docker-kasm/docker-kasm/helper/shelf"
+	"github.com/docker-kasm/docker-kasm/internal/availability"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -33,6 +38,47 @@ type fakeEngine struct{ err error }
 
 func (e *fakeEngine) ServerVersion(context.Context) (types.Version, error) {
 	return types.Version{Version: "29.0"}, e.err
+}
+
+type fakeJobs struct{ tasks *task.Store }
+
+func (j fakeJobs) Submit(_ context.Context, owner string, n helperapi.NewTask) (task.Task, error) {
+	if n.Pull == nil {
+		return task.Task{}, helperapi.Invalid(errors.New("a pull"))
+	}
+	return j.tasks.Submit(task.Spec{Kind: helperapi.TaskPull, Subject: n.Pull.Image, Owner: owner, Secrets: task.Hide[any](n.Credentials)})
+}
+
+func (j fakeJobs) Retry(id string, c helperapi.Credentials) (task.Task, error) {
+	return j.tasks.Retry(id, task.Hide[any](c))
+}
+
+type fakeWatcher struct{}
+
+func (fakeWatcher) Status(string) (availability.Entry, bool) {
+	return availability.Entry{Status: availability.Status{State: availability.Available}}, true
+}
+
+func (w fakeWatcher) All() map[string]availability.Entry {
+	e, _ := w.Status("")
+	return map[string]availability.Entry{"a": e}
+}
+
+func (fakeWatcher) Stats() availability.Stats {
+	return availability.Stats{Connected: true, Registries: []availability.RegistryStats{{Host: "r", Asked: time.Now()}}}
+}
+
+type fakeLifetimes struct{}
+
+func (fakeLifetimes) Status(id string) (time.Time, string, bool) {
+	return time.Unix(1, 0), "limit", id != "none"
+}
+
+func (fakeLifetimes) Extend(_ context.Context, id string, _ time.Duration) (time.Time, error) {
+	if id == "none" {
+		return time.Time{}, &session.NotFoundError{Name: id}
+	}
+	return time.Unix(2, 0), nil
 }
 
 // syncBuffer is a buffer that several may write to.
@@ -61,6 +107,8 @@ type fixture struct {
 	dir    string
 	log    *syncBuffer
 	socket string
+	// release ends the tasks that run.
+	release chan struct{}
 	// dials counts the connections that clients have made.
 	dials atomic.Int32
 }
@@ -73,7 +121,23 @@ func newFixture(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.server = &Server{Shelf: books, Engine: f.engine, Log: log, Version: helperapi.VersionInfo{Version: "v1.2.3", API: []string{"v1"}}}
+	tasks, _, err := task.Open(task.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tasks.Close(t.Context()) })
+	f.release = make(chan struct{})
+	tasks.Register(helperapi.TaskPull, func(ctx context.Context, run *task.Run) error {
+		run.Log(task.Info, "pulling\x1b[2J")
+		select {
+		case <-f.release:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	tasks.Start(t.Context())
+	f.server = &Server{Tasks: tasks, Jobs: fakeJobs{tasks}, Watcher: fakeWatcher{}, Lifetimes: fakeLifetimes{}, Feed: &feed.Feed{}, Shelf: books, Engine: f.engine, Log: log, Version: helperapi.VersionInfo{Version: "v1.2.3", API: []string{"v1"}}}
 	return f
 }
 
@@ -209,6 +273,24 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"DELETE", "/v1/workspaces/a", "", http.Header{"If-Match": {`"old"`}}, 412},
 		{"DELETE", "/v1/workspaces/a", "", http.Header{"If-Match": {"*"}}, 204},
 		{"DELETE", "/v1/workspaces/a", "", http.Header{"If-Match": {"*"}}, 404},
+		{"GET", "/metrics", "", nil, 200},
+		{"GET", "/v1/sessions/abc/expiry", "", nil, 200},
+		{"POST", "/v1/sessions/abc/extend", `{"Seconds":60}`, nil, 200},
+		{"POST", "/v1/sessions/abc/extend", `{"Seconds":-1}`, nil, 422},
+		{"POST", "/v1/sessions/abc/extend", `{"Seconds":1e300}`, nil, 422},
+		{"POST", "/v1/sessions/none/extend", `{"Seconds":60}`, nil, 404},
+		{"GET", "/v1/tasks", "", nil, 200},
+		{"POST", "/v1/tasks", `{"Pull":{"Image":"x"}}`, nil, 202},
+		{"POST", "/v1/tasks", `{}`, nil, 422},
+		{"POST", "/v1/tasks", `{"Pul`, nil, 422},
+		{"POST", "/v1/tasks", `{"Other":1}`, nil, 422},
+		{"POST", "/v1/tasks", `{"Pull":{"Image":"` + strings.Repeat("x", maxBody) + `"}}`, nil, 413},
+		{"GET", "/v1/tasks/ffffffffffff", "", nil, 404},
+		{"GET", "/v1/tasks/..%2f..%2fx", "", nil, 404},
+		{"POST", "/v1/tasks/ffffffffffff/cancel", "", nil, 404},
+		{"POST", "/v1/tasks/ffffffffffff/retry", "{}", nil, 404},
+		{"GET", "/v1/tasks/ffffffffffff/log", "", nil, 404},
+		{"DELETE", "/v1/tasks/ffffffffffff", "", nil, 404},
 		{"GET", "/v2/anything", "", nil, 404},
 		{"POST", "/v1/workspaces", "", nil, 404},
 	} {

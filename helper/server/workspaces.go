@@ -19,7 +19,12 @@ func (s *Server) listWorkspaces(w http.ResponseWriter, _ *http.Request) error {
 			list.BadFiles = append(list.BadFiles, helperapi.BadFile{Name: e.Name, Error: e.Err.Error()})
 			continue
 		}
-		list.Workspaces = append(list.Workspaces, wire(e))
+		ws := wire(e)
+		if st, ok := s.Watcher.Status(e.Name); ok {
+			available := helperapi.Available(st)
+			ws.Availability = &available
+		}
+		list.Workspaces = append(list.Workspaces, ws)
 	}
 	return writeJSON(w, list)
 }

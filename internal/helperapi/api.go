@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/docker-kasm/docker-kasm/internal/availability"
+	"github.com/docker-kasm/docker-kasm/internal/task"
 )
 
 // Version is the API's version, the first part of every path but the probes'.
@@ -45,14 +46,28 @@ type Status struct {
 	Engine EngineStatus `json:"Engine"`
 	// Workspaces counts them by availability.
 	Workspaces map[availability.State]int `json:"Workspaces"`
+	// Tasks counts them by state.
+	Tasks map[task.State]int `json:"Tasks"`
+	// Registries are those that were asked about images.
+	Registries []RegistryStatus `json:"Registries,omitempty"`
 	// BadFiles is how many workspace files cannot be read.
 	BadFiles int `json:"BadFiles"`
+}
+
+// RegistryStatus tells how a registry was asked about images.
+type RegistryStatus struct {
+	Host string `json:"Host"`
+	// Asked is when it was last asked, and Next when it may be asked again.
+	Asked time.Time `json:"Asked,omitzero"`
+	Next  time.Time `json:"Next,omitzero"`
+	// Error says why the last question got no answer.
+	Error    string `json:"Error,omitempty"`
+	Requests int64  `json:"Requests"`
 }
 
 // EngineStatus tells of the helper's connection to its engine.
 type EngineStatus struct {
 	Connected bool   `json:"Connected"`
-	ID        string `json:"ID,omitempty"`
 	Version   string `json:"Version,omitempty"`
 }
 
@@ -66,6 +81,8 @@ type Workspace struct {
 	Text string `json:"Text"`
 	// Changed tells who changed it last, and when.
 	Changed *Change `json:"Changed,omitempty"`
+	// Availability of its image, as it was when this was asked for.
+	Availability *Availability `json:"Availability,omitempty"`
 }
 
 // Change tells of a change to a workspace file.

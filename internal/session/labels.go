@@ -13,6 +13,8 @@ const (
 	LabelName = LabelSession + ".name"
 	// LabelWorkspace holds the name of the workspace the session was run from.
 	LabelWorkspace = LabelSession + ".workspace"
+	// LabelScope holds ScopeEngine where that is in the engine's catalog.
+	LabelScope = LabelSession + ".scope"
 	// LabelUser holds the name of the user who ran it.
 	LabelUser = LabelSession + ".user"
 	// LabelExpires holds the time the session's limit ends, in RFC 3339.
@@ -27,6 +29,10 @@ const (
 	// container of one.
 	labelKasmImage = "com.kasmweb.image"
 )
+
+// ScopeEngine is Session.Scope of a session whose workspace is in the engine's
+// catalog.
+const ScopeEngine = "engine"
 
 // IsSessionLabel tells whether a label says something about one session, and
 // so must never reach an image.

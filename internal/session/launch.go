@@ -121,6 +121,9 @@ func newID() (string, error) {
 
 func sessionLabels(ws *workspace.Workspace, o LaunchOptions, id, name string) map[string]string {
 	labels := map[string]string{LabelSession: id, LabelName: name, LabelWorkspace: ws.Name}
+	if ws.Scope == ScopeEngine {
+		labels[LabelScope] = ScopeEngine
+	}
 	if o.User != "" {
 		labels[LabelUser] = o.User
 	}

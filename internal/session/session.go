@@ -37,6 +37,9 @@ type Session struct {
 	Kind      Kind
 	// Workspace is the name of the workspace it was run from, "" if unknown.
 	Workspace string
+	// Scope is ScopeEngine if that is in the engine's catalog, "" if it is in a
+	// user's.
+	Scope string
 	// User is who ran it, "" if unknown.
 	User string
 	// Image is the reference it was created from, ImageID what that was then.
@@ -103,6 +106,9 @@ func (s *Session) readLabels() {
 		s.SessionID = s.Labels[LabelSession]
 		s.Workspace = s.Labels[LabelWorkspace]
 		s.User = s.Labels[LabelUser]
+		if s.Labels[LabelScope] == ScopeEngine {
+			s.Scope = ScopeEngine
+		}
 		s.Open = s.Labels[LabelOpen]
 		if t, err := time.Parse(time.RFC3339, s.Labels[LabelExpires]); err == nil {
 			s.Expires = t

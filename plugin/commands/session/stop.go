@@ -51,7 +51,7 @@ func stopOptions(ctx context.Context, dockerCLI command.Cli, s session.Session, 
 	if s.Workspace == "" {
 		return opts
 	}
-	where, err := catalog.Open(dockerCLI, catalog.Any)
+	where, err := catalog.Open(dockerCLI, s.Scope)
 	if err != nil {
 		opts.Warn(err)
 		return opts
