@@ -19,21 +19,21 @@ func (s *Server) listWorkspaces(w http.ResponseWriter, _ *http.Request) error {
 			list.BadFiles = append(list.BadFiles, helperapi.BadFile{Name: e.Name, Error: e.Err.Error()})
 			continue
 		}
-		ws := wire(e)
-		if st, ok := s.Watcher.Status(e.Name); ok {
-			available := helperapi.Available(st)
-			ws.Availability = &available
-		}
-		list.Workspaces = append(list.Workspaces, ws)
+		list.Workspaces = append(list.Workspaces, s.wire(e))
 	}
 	return writeJSON(w, list)
 }
 
-func wire(e shelf.Entry) helperapi.Workspace {
-	return helperapi.Workspace{
+func (s *Server) wire(e shelf.Entry) helperapi.Workspace {
+	ws := helperapi.Workspace{
 		Name: e.Name, Revision: e.Revision, Text: e.Text,
 		Changed: &helperapi.Change{By: e.Changed.By, Time: e.Changed.Time},
 	}
+	if st, ok := s.Watcher.Status(e.Name); ok {
+		available := helperapi.Available(st)
+		ws.Availability = &available
+	}
+	return ws
 }
 
 func (s *Server) getWorkspace(w http.ResponseWriter, r *http.Request) error {
@@ -45,7 +45,7 @@ func (s *Server) getWorkspace(w http.ResponseWriter, r *http.Request) error {
 		return e.Err
 	}
 	w.Header().Set("ETag", etag(e.Revision))
-	return writeJSON(w, wire(e))
+	return writeJSON(w, s.wire(e))
 }
 
 func (s *Server) entry(r *http.Request) (shelf.Entry, error) {
@@ -83,7 +83,7 @@ func (s *Server) putWorkspace(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("ETag", etag(e.Revision))
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	return writeJSON(w, wire(e))
+	return writeJSON(w, s.wire(e))
 }
 
 func (s *Server) deleteWorkspace(w http.ResponseWriter, r *http.Request) error {
@@ -136,7 +136,7 @@ func (s *Server) conflict(name string, err error) error {
 		return err
 	}
 	p := helperapi.AsProblem(err)
-	current := wire(e)
+	current := s.wire(e)
 	p.Current = &current
 	return p
 }

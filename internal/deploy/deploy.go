@@ -200,7 +200,7 @@ func spec(o Options, info system.Info, ref string) (*container.Config, *containe
 		// Its locks are known by it as the helper's, also after an upgrade.
 		Hostname:    dial.Volume,
 		StopTimeout: &stopTimeout,
-		Cmd:   append(usual(), o.Args...),
+		Cmd:         append(usual(), o.Args...),
 		Labels: map[string]string{
 			dial.LabelKind: dial.Container, labelVersion: o.Version, labelSocket: o.Socket,
 		},

@@ -12,10 +12,29 @@ import (
 
 // Catalog is the engine's catalog, kept by its helper. Its methods do what those
 // of workspace.Catalog do.
-type Catalog struct{ client *Client }
+type Catalog struct {
+	client *Client
+	// known is the availability of the workspaces that were last read, by name.
+	known map[string]Availability
+}
 
 // Catalog returns the catalog that the helper keeps.
-func (c *Client) Catalog() *Catalog { return &Catalog{c} }
+func (c *Client) Catalog() *Catalog {
+	return &Catalog{client: c, known: map[string]Availability{}}
+}
+
+// Availability tells whether a workspace could be launched when it was last read
+// with List or Get.
+func (c *Catalog) Availability(name string) (Availability, bool) {
+	a, ok := c.known[name]
+	return a, ok
+}
+
+func (c *Catalog) note(w Workspace) {
+	if w.Availability != nil {
+		c.known[w.Name] = *w.Availability
+	}
+}
 
 func workspacePath(name string) string {
 	return "/" + Version + "/workspaces/" + url.PathEscape(name)
@@ -36,6 +55,7 @@ func (c *Catalog) List(ctx context.Context) ([]*workspace.Workspace, error) {
 	var list []*workspace.Workspace
 	var errs []error
 	for _, w := range all.Workspaces {
+		c.note(w)
 		// A newer helper may take keys that this plugin does not know.
 		ws, err := w.decode()
 		if err != nil {
@@ -78,6 +98,7 @@ func (c *Catalog) Raw(ctx context.Context, name string) ([]byte, string, error) 
 	if err != nil {
 		return nil, "", err
 	}
+	c.note(w)
 	return []byte(w.Text), w.Revision, nil
 }
 

@@ -50,6 +50,7 @@ type Catalog struct {
 	user      store
 	dockerCLI command.Cli
 	client    *helperapi.Client
+	shared    *helperapi.Catalog
 	err       error
 }
 
@@ -103,7 +104,19 @@ func (c *Catalog) share(ctx context.Context) (store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.Catalog(), nil
+	if c.shared == nil {
+		c.shared = client.Catalog()
+	}
+	return c.shared, nil
+}
+
+// Availability tells whether a workspace of the engine's catalog could be launched
+// when it was last read; the helper watches that. It is false for any other.
+func (c *Catalog) Availability(ws *workspace.Workspace) (helperapi.Availability, bool) {
+	if ws.Scope != ScopeShare || c.shared == nil {
+		return helperapi.Availability{}, false
+	}
+	return c.shared.Availability(ws.Name)
 }
 
 // List returns the workspaces that can be read, the user's first, and the errors

@@ -19,6 +19,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/internal/version"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
@@ -104,6 +105,21 @@ func writeStatus(out io.Writer, st status) error {
 	}
 	for _, state := range slices.Sorted(maps.Keys(st.Workspaces)) {
 		fmt.Fprintf(w, "Workspaces %s:\t%d\n", state, st.Workspaces[state])
+	}
+	for _, state := range task.States() {
+		if n := st.Tasks[state]; n > 0 {
+			fmt.Fprintf(w, "Tasks %s:\t%d\n", state, n)
+		}
+	}
+	for _, r := range st.Registries {
+		asked := "never asked"
+		if !r.Asked.IsZero() {
+			asked = "last asked " + units.HumanDuration(time.Since(r.Asked)) + " ago"
+		}
+		if r.Error != "" {
+			asked += ": " + r.Error
+		}
+		fmt.Fprintf(w, "Registry %s:\t%s\n", r.Host, asked)
 	}
 	if st.BadFiles > 0 {
 		fmt.Fprintf(w, "Bad files:\t%d\n", st.BadFiles)

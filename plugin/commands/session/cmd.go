@@ -25,6 +25,7 @@ func NewCommand(dockerCLI command.Cli) *cobra.Command {
 		newPauseCommand(dockerCLI),
 		newStartCommand(dockerCLI),
 		newRemoveCommand(dockerCLI),
+		newExtendCommand(dockerCLI),
 	)
 	return cmd
 }

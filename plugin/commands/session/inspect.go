@@ -55,6 +55,12 @@ func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, form
 			errs = append(errs, err)
 			continue
 		}
+		if d.Scope == session.ScopeEngine {
+			// A helper that does not answer leaves what the label says.
+			if e, err := expiry(ctx, dockerCLI, f.Session); err == nil {
+				d.Expires = e.Expires
+			}
+		}
 		if shown++; shown > 1 && format == "" {
 			fmt.Fprintln(out)
 		}

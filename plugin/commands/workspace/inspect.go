@@ -15,7 +15,6 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
-	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
 )
 
 func newInspectCommand(dockerCLI command.Cli) *cobra.Command {
@@ -55,7 +54,6 @@ func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, form
 		return err
 	}
 	defer where.Close()
-	auth := func(ref string) (string, error) { return pipeline.EncodedAuth(dockerCLI, ref) }
 	var errs []error
 	for _, name := range names {
 		ws, err := where.Get(ctx, name)
@@ -64,7 +62,7 @@ func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, form
 			continue
 		}
 		one := inspected{Name: ws.Name, Workspace: ws, Availability: availability.Unknown}
-		status, err := availability.Check(ctx, dockerCLI.Client(), auth, []*workspace.Workspace{ws})
+		status, err := availabilities(ctx, dockerCLI, where, []*workspace.Workspace{ws})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
