@@ -39,7 +39,7 @@ func dialStdio(ctx context.Context, socket string, in io.Reader, out io.Writer) 
 		return fmt.Errorf("connect to the helper: %w: is it running", err)
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	go func() {
 		_, err := io.Copy(conn, in)

@@ -149,7 +149,8 @@ func (k *Keeper) Watch(ctx context.Context, changed func()) {
 			select {
 			case <-messages:
 				changed()
-			case <-failed:
+			case err := <-failed:
+				k.Log.Debug("the engine's events ended", "error", err)
 				open = false
 			}
 		}

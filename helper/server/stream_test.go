@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -116,6 +115,7 @@ func TestEventsArriveAndTheirLossIsTold(t *testing.T) {
 					f.server.Feed.Publish(helperapi.Event{Type: helperapi.EventCatalog})
 				}
 			}
+		case helperapi.EventAvailability, helperapi.EventTask, helperapi.EventLifetime:
 		}
 	}
 	if len(types) < 3 || types[0] != helperapi.EventReady || types[1] != helperapi.EventCatalog || types[len(types)-1] != "missed" {
@@ -131,10 +131,9 @@ func TestErrorsAboutARequestDoNotQuoteIt(t *testing.T) {
 		`{"Pull":{"Image":"x"},"` + secret + `":1}`,
 		secret,
 	} {
-		resp := f.ask(t, http.MethodPost, "/v1/tasks", body, nil)
-		data := new(strings.Builder)
-		if _, err := io.Copy(data, resp.Body); err != nil || resp.StatusCode != http.StatusUnprocessableEntity || strings.Contains(data.String(), secret) {
-			t.Errorf("%d %s %v", resp.StatusCode, data, err)
+		status, answer := f.ask(t, http.MethodPost, "/v1/tasks", body, nil)
+		if status != http.StatusUnprocessableEntity || strings.Contains(answer, secret) {
+			t.Errorf("%d %s", status, answer)
 		}
 	}
 	if strings.Contains(f.log.String(), secret) {

@@ -50,6 +50,9 @@ type LaunchOptions struct {
 	User string
 	// Auth returns the encoded registry credentials for an image reference.
 	Auth func(ref string) (string, error)
+	// PullImage pulls an image for all who use the engine; nil pulls it with Auth
+	// and Progress.
+	PullImage func(ctx context.Context, ref string) error
 	// Progress receives the messages of a pull; nil discards them.
 	Progress func(jsonmessage.JSONMessage)
 	Now      time.Time
@@ -214,6 +217,19 @@ func limits(r workspace.Resources, res *container.Resources, host *container.Hos
 	return nil
 }
 
+func pullImage(ctx context.Context, api Launcher, ref string, o LaunchOptions) error {
+	auth, err := o.Auth(ref)
+	if err != nil {
+		return fmt.Errorf("find credentials: %w", err)
+	}
+	body, err := api.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return engine.ReadStream(body, o.Progress)
+}
+
 // provideImage pulls the image as the policy says, and looks at it.
 func provideImage(ctx context.Context, api Launcher, ws *workspace.Workspace, o LaunchOptions) (image.InspectResponse, error) {
 	var none image.InspectResponse
@@ -233,16 +249,11 @@ func provideImage(ctx context.Context, api Launcher, ws *workspace.Workspace, o 
 			return none, fmt.Errorf("image %q is not on this engine, and the pull policy is never: pull it, or give --pull missing", ws.Image)
 		}
 	}
-	auth, err := o.Auth(ws.Image)
-	if err != nil {
-		return none, fmt.Errorf("find credentials for image %q: %w", ws.Image, err)
+	pull := o.PullImage
+	if pull == nil {
+		pull = func(ctx context.Context, ref string) error { return pullImage(ctx, api, ref, o) }
 	}
-	body, err := api.ImagePull(ctx, ws.Image, image.PullOptions{RegistryAuth: auth})
-	if err != nil {
-		return none, fmt.Errorf("pull image %q: %w", ws.Image, err)
-	}
-	defer body.Close()
-	if err := engine.ReadStream(body, o.Progress); err != nil {
+	if err := pull(ctx, ws.Image); err != nil {
 		return none, fmt.Errorf("pull image %q: %w", ws.Image, err)
 	}
 	img, err := api.ImageInspect(ctx, ws.Image)

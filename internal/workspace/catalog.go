@@ -53,6 +53,9 @@ func (c *Catalog) List(ctx context.Context) ([]*Workspace, error) {
 	var list []*Workspace
 	var errs []error
 	for _, name := range names {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		data, err := readFile(c.path(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // removed since the folder was read
@@ -129,7 +132,7 @@ func (c *Catalog) Get(ctx context.Context, name string) (*Workspace, error) {
 }
 
 // Raw reads a workspace's file, valid or not, and its revision.
-func (c *Catalog) Raw(ctx context.Context, name string) ([]byte, string, error) {
+func (c *Catalog) Raw(_ context.Context, name string) ([]byte, string, error) {
 	if err := ValidName(name); err != nil {
 		return nil, "", err
 	}

@@ -82,6 +82,11 @@ func runRun(ctx context.Context, dockerCLI command.Cli, name string, options run
 	if !options.quiet {
 		launch.Progress = layers.Show
 	}
+	if ws.Scope == catalog.ScopeShare {
+		launch.PullImage = func(ctx context.Context, ref string) error {
+			return pullByHelper(ctx, dockerCLI, where, ref, launch.Progress)
+		}
+	}
 	launched, err := session.Launch(ctx, dockerCLI.Client(), ws, launch)
 	layers.Flush()
 	for _, w := range launched.Warnings {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/morikuni/aec"
 
@@ -17,6 +18,9 @@ import (
 // quiet is how long nothing has to happen before the list is shown again: events
 // come in bursts.
 const quiet = 100 * time.Millisecond
+
+// interrupted ends a watch, which has no other end, without a word.
+var interrupted = cli.StatusError{StatusCode: 130} //nolint:gochecknoglobals,errname // a constant
 
 // watch shows the list, and again whenever the helper tells that it has changed:
 // on a terminal in its place, else below.
@@ -33,18 +37,21 @@ func watch(ctx context.Context, dockerCLI command.Cli, where *catalog.Catalog, o
 	for {
 		select {
 		case err := <-ended:
+			if ctx.Err() != nil {
+				return interrupted
+			}
 			return err
 		case <-changes:
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return interrupted
 		case <-time.After(quiet):
 		}
 		var out bytes.Buffer
 		if err := show(ctx, dockerCLI, &out, where, options); err != nil {
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return interrupted
 			}
 			fmt.Fprintln(&out, err)
 		}
