@@ -135,6 +135,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, handle func(http.ResponseWriter, *http.Request) error) (status int) {
 	start := time.Now()
 	answer := &answer{ResponseWriter: w}
+	w.Header().Set(helperapi.HeaderVersion, s.Version.Version)
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	defer func() {
 		if p := recover(); p != nil {

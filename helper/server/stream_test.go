@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -138,5 +139,29 @@ func TestErrorsAboutARequestDoNotQuoteIt(t *testing.T) {
 	}
 	if strings.Contains(f.log.String(), secret) {
 		t.Error("the log quotes it")
+	}
+}
+
+func TestAClientIsToldOnceThatTheHelperIsOlder(t *testing.T) {
+	f := newFixture(t)
+	f.start(t)
+	for own, want := range map[string]int{"v1.2.4": 1, "v1.2.3": 0, "v1.0.0": 0, "dev": 0} {
+		client := helperapi.NewClient(func(ctx context.Context) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", f.socket)
+		}, "ann", own)
+		told := 0
+		client.Older = func(string) { told++ }
+		for range 3 {
+			if _, err := client.Version(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if told != want {
+			t.Errorf("client %s is told %d times", own, told)
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -23,7 +23,7 @@ const (
 	// HeaderUser tells who asks, for people: a user and a machine. It grants
 	// nothing: who reaches the helper may do all that it can.
 	HeaderUser = "Kasm-User"
-	// HeaderVersion is the client's version.
+	// HeaderVersion is the client's version, and the helper's in answers.
 	HeaderVersion = "Kasm-Version"
 )
 

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+
+	"golang.org/x/mod/semver"
 )
 
 // maxAnswer bounds an answer that is kept in memory, in bytes.
@@ -21,6 +23,10 @@ type Client struct {
 	http    http.Client
 	user    string
 	version string
+	// Older is told once, after the first answer, if the helper is of an older
+	// version than this client; nil tells nobody.
+	Older func(version string)
+	told  sync.Once
 
 	mu   sync.Mutex
 	open []io.Closer
@@ -106,11 +112,21 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask the helper: %w", cause(err))
 	}
+	c.told.Do(func() {
+		if theirs := resp.Header.Get(HeaderVersion); c.Older != nil && older(theirs, c.version) {
+			c.Older(theirs)
+		}
+	})
 	if resp.StatusCode < http.StatusBadRequest {
 		return resp, nil
 	}
 	defer resp.Body.Close()
 	return nil, problem(resp)
+}
+
+// older compares versions such as v1.2.3; others, such as "dev", are none.
+func older(theirs, ours string) bool {
+	return semver.IsValid(theirs) && semver.IsValid(ours) && semver.Compare(theirs, ours) < 0
 }
 
 // cause is an error without the method and the address that net/http puts before

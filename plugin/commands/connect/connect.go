@@ -3,6 +3,7 @@ package connect
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/user"
 
@@ -20,7 +21,11 @@ func Helper(ctx context.Context, dockerCLI command.Cli) (*helperapi.Client, erro
 	if err != nil {
 		return nil, err
 	}
-	return helperapi.NewClient(way.Dial, User(), version.Get().Version), nil
+	client := helperapi.NewClient(way.Dial, User(), version.Get().Version)
+	client.Older = func(theirs string) {
+		fmt.Fprintf(dockerCLI.Err(), "the helper of this engine is older (%s) than this plugin (%s): `docker kasm helper upgrade` renews it\n", theirs, version.Get().Version)
+	}
+	return client, nil
 }
 
 // User is who runs this, for people to read: a user and a machine.

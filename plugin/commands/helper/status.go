@@ -20,7 +20,6 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
 	"github.com/docker-kasm/docker-kasm/internal/task"
-	"github.com/docker-kasm/docker-kasm/internal/version"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
 )
@@ -71,11 +70,7 @@ func runStatus(ctx context.Context, dockerCLI command.Cli, format string) error 
 		st.Status = &answered
 	}
 	// What is known is shown before the error.
-	err = errors.Join(show(display.Writer(dockerCLI.Out()), st), err)
-	if own := version.Get(); st.Status != nil && own.Version != st.Version {
-		fmt.Fprintf(dockerCLI.Err(), "the helper is of version %s, this plugin of %s: `docker kasm helper upgrade` makes them one\n", display.Line(st.Version), own.Version)
-	}
-	return err
+	return errors.Join(show(display.Writer(dockerCLI.Out()), st), err)
 }
 
 func ask(ctx context.Context, dockerCLI command.Cli) (helperapi.Status, error) {
