@@ -82,8 +82,8 @@ bench: build ## Compare with plain docker: ratios, size, start-up
 FUZZTIME ?= 60s
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (60s)
-	for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include='*_test.go' internal | sed 's/^func //' | sort -u); do \
-	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' internal)); \
+	for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include='*_test.go' internal helper plugin | sed 's/^func //' | sort -u); do \
+	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' internal helper plugin)); \
 	  go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x ./$$dir; \
 	done
 
