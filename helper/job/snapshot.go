@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+
 	"github.com/docker-kasm/docker-kasm/internal/change"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
 	"github.com/docker-kasm/docker-kasm/internal/push"
+	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
@@ -63,7 +67,7 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 	defer cancel(nil)
 	pipeline := &snapshot.Pipeline{
 		API: j.Engine, Catalog: withParent{j.Catalog, asked.Parent}, Auth: asker(run), Pusher: j.pusher(run),
-		RegisterFirst: true, LockDir: j.Locks,
+		RegisterFirst: true, RegisterFlags: " --scope engine", LockDir: j.Locks,
 		Now: func() time.Time { return time.Now().In(time.FixedZone("", asked.UTCOffset)) },
 		Sink: func(e snapshot.Event) {
 			if err := report(run, e); err != nil {
@@ -134,29 +138,75 @@ func (j *Jobs) pusher(run *task.Run) push.Pusher {
 	}
 }
 
-// goOn does what is left of a snapshot whose image has its name: the push.
+// goOn does what is left of a snapshot whose image has its name.
 func (j *Jobs) goOn(ctx context.Context, run *task.Run, asked helperapi.Snapshot, result snapshot.Result) error {
 	run.Log(task.Info, fmt.Sprintf("image %s is there from an earlier attempt", result.Image))
-	if result.Workspace == "" && !asked.NoRegister {
-		return fmt.Errorf("the image %s is there, but its workspace is not registered: register it with `docker kasm workspace create --scope engine --image %s NAME`", result.Image, result.Image)
-	}
-	if !asked.Push && asked.Registry == "" || result.Digest != "" {
-		return nil
-	}
 	ref, err := imageref.ParseTagged(result.Image)
 	if err != nil {
 		return err
 	}
+	if result.Workspace == "" && !asked.NoRegister {
+		if result.Workspace, err = j.registered(ctx, result.ImageID); err != nil {
+			return err
+		}
+		if result.Workspace == "" {
+			return fmt.Errorf("the image %s is there, but its workspace is not registered: register it with `docker kasm workspace create --scope engine --image %s NAME`", result.Image, result.Image)
+		}
+	}
+	if asked.Push || asked.Registry != "" {
+		if err := j.pushAgain(ctx, run, ref, &result); err != nil {
+			return err
+		}
+	}
+	if err := keep(run, result); err != nil {
+		return err
+	}
+	if !asked.Delete {
+		return nil
+	}
+	_, err = session.Find(ctx, j.Engine, run.Task().Key)
+	if cerrdefs.IsNotFound(err) {
+		return nil
+	}
+	// What was written to it since is in no image.
+	return errors.Join(fmt.Errorf("the session is kept as %s, but not deleted: delete it with `docker kasm rm %s`", result.Image, run.Task().Subject), err)
+}
+
+// registered is the workspace that launches an image, "" if there is none.
+func (j *Jobs) registered(ctx context.Context, imageID string) (string, error) {
+	list, err := j.Catalog.List(ctx)
+	for _, ws := range list {
+		if ws.Snapshot != nil && ws.Snapshot.ImageID == imageID {
+			return ws.Name, nil
+		}
+	}
+	return "", err
+}
+
+func (j *Jobs) pushAgain(ctx context.Context, run *task.Run, ref reference.NamedTagged, result *snapshot.Result) error {
 	if err := run.Step(string(snapshot.StepPush)); err != nil {
 		return err
 	}
-	pusher := j.pusher(run)
-	out, err := pusher.Resume(ctx, ref, asker(run), j.Catalog)
-	if err != nil {
-		return err
+	if result.Digest == "" {
+		img, err := j.Engine.ImageInspect(ctx, ref.String())
+		if err != nil {
+			return fmt.Errorf("look for image %q: %w", result.Image, err)
+		}
+		if img.ID != result.ImageID {
+			return fmt.Errorf("%s names another image by now than the one that was made, %s: give that its name again with `docker tag`, and retry", result.Image, result.ImageID)
+		}
+		pusher := j.pusher(run)
+		out, err := pusher.Resume(ctx, ref, asker(run), j.Catalog)
+		if err != nil {
+			return err
+		}
+		result.Digest, result.Verified = out.Digest, out.Verified
+		return nil
 	}
-	result.Digest, result.Verified = out.Digest, out.Verified
-	return keep(run, result)
+	if _, err := push.SetDigest(ctx, j.Catalog, ref, result.ImageID, result.Digest); err != nil {
+		return fmt.Errorf("image %q is pushed as %s, but its workspace has not got the digest: %w", result.Image, result.Digest, err)
+	}
+	return nil
 }
 
 // withParent is a catalog that also has the session's workspace, which came with
@@ -166,11 +216,10 @@ type withParent struct {
 	parent *helperapi.Workspace
 }
 
-// Get reads a workspace: that of the request if it is the one, as the user's hide
-// the engine's.
-func (c withParent) Get(ctx context.Context, name string) (*workspace.Workspace, error) {
-	if c.parent != nil && c.parent.Name == name {
+// GetIn reads a workspace: for a session of a user's catalog that of the request.
+func (c withParent) GetIn(ctx context.Context, scope, name string) (*workspace.Workspace, error) {
+	if c.parent != nil && scope != session.ScopeEngine && c.parent.Name == name {
 		return workspace.Decode(name, name+".toml", []byte(c.parent.Text))
 	}
-	return c.Catalog.Get(ctx, name)
+	return c.Catalog.GetIn(ctx, scope, name)
 }

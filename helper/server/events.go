@@ -28,6 +28,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		select {
 		case <-r.Context().Done():
 			return nil
+		case <-s.ending:
+			return nil
 		case e, ok := <-events:
 			if !ok {
 				return nil

@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// maxBody bounds a request's body, in bytes: a workspace file at most, which
-	// has 1 MiB.
-	maxBody = 1<<20 + 1
+	// maxBody bounds a request's body, in bytes: a workspace file of 1 MiB, whose
+	// every character JSON may write as six.
+	maxBody = 8 << 20
 	// slow bounds how long a client may take to send a request, or to read an
 	// answer that is no stream.
 	slow = 30 * time.Second
@@ -43,6 +43,8 @@ type Server struct {
 	Started time.Time
 
 	counts *metrics
+	// ending is closed when the helper ends, and with it the streams.
+	ending <-chan struct{}
 }
 
 // Route is one operation of the API.
@@ -96,7 +98,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		s.serve(w, req, func(http.ResponseWriter, *http.Request) error {
 			return &helperapi.Problem{
-				Type: helperapi.KindNotFound, Title: "Not found", Status: http.StatusNotFound,
+				Type: helperapi.KindUnknown, Title: "Not found", Status: http.StatusNotFound,
 				Detail: fmt.Sprintf("the helper (%s) has no operation %s %s: it may be older than the plugin, see `docker kasm helper upgrade`", s.Version.Version, req.Method, req.URL.Path),
 			}
 		})
@@ -110,12 +112,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true) // for curl --unix-socket, and for scrapers of metrics
 	protocols.SetUnencryptedHTTP2(true)
+	s.ending = ctx.Done()
 	server := &http.Server{
 		Handler: s.Handler(), Protocols: &protocols,
 		ReadHeaderTimeout: slow, ReadTimeout: slow, WriteTimeout: slow, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
-		// Streams end with the helper.
-		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()

@@ -28,7 +28,7 @@ const longest = 366 * 24 * time.Hour
 
 func (s *Server) extendSession(w http.ResponseWriter, r *http.Request) error {
 	var by helperapi.Extension
-	if err := readJSON(r, &by); err != nil {
+	if err := s.readJSON(r, &by); err != nil {
 		return err
 	}
 	if by.Seconds <= 0 || by.Seconds > int64(longest/time.Second) {

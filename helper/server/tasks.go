@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
@@ -28,7 +29,7 @@ func (s *Server) listTasks(w http.ResponseWriter, _ *http.Request) error {
 
 func (s *Server) submitTask(w http.ResponseWriter, r *http.Request) error {
 	var n helperapi.NewTask
-	if err := readJSON(r, &n); err != nil {
+	if err := s.readJSON(r, &n); err != nil {
 		return err
 	}
 	t, err := s.Jobs.Submit(r.Context(), r.Header.Get(helperapi.HeaderUser), n)
@@ -66,7 +67,7 @@ func (s *Server) cancelTask(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) retryTask(w http.ResponseWriter, r *http.Request) error {
 	var again helperapi.RetryTask
-	if err := readJSON(r, &again); err != nil {
+	if err := s.readJSON(r, &again); err != nil {
 		return err
 	}
 	t, err := s.Jobs.Retry(r.PathValue("id"), again.Credentials)
@@ -87,7 +88,16 @@ func (s *Server) deleteTask(w http.ResponseWriter, r *http.Request) error {
 // taskLog sends a line of JSON for each line of a log.
 func (s *Server) taskLog(w http.ResponseWriter, r *http.Request) error {
 	follow := r.URL.Query().Get("follow") == "true"
-	lines, err := s.Tasks.Logs(r.Context(), r.PathValue("id"), follow)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go func() {
+		select {
+		case <-s.ending:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	lines, err := s.Tasks.Logs(ctx, r.PathValue("id"), follow)
 	if err != nil {
 		return err
 	}
@@ -140,13 +150,16 @@ func (s stream) write(data []byte) error {
 }
 
 // readJSON reads a request's body, which has nothing in it that is not known.
-func readJSON(r *http.Request, into any) error {
+func (s *Server) readJSON(r *http.Request, into any) error {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return err
+		}
+		if strings.HasPrefix(err.Error(), "json: unknown field") {
+			return helperapi.Invalid(fmt.Errorf("the helper (%s) does not know a field of the request: it may be older than the plugin, see `docker kasm helper upgrade`", s.Version.Version))
 		}
 		return helperapi.Invalid(fmt.Errorf("read the request: %w", bare(err)))
 	}

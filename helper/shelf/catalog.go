@@ -3,7 +3,9 @@ package shelf
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -29,6 +31,15 @@ func (c Catalog) Get(_ context.Context, name string) (*workspace.Workspace, erro
 		return nil, err
 	}
 	return e.Workspace, e.Err
+}
+
+// GetIn reads one workspace for a session of that scope; the shelf has only those
+// of the engine's.
+func (c Catalog) GetIn(ctx context.Context, scope, name string) (*workspace.Workspace, error) {
+	if scope != session.ScopeEngine {
+		return nil, fmt.Errorf("%w %q: it is in a user's catalog", workspace.ErrNotFound, name)
+	}
+	return c.Get(ctx, name)
 }
 
 // CreateRaw adds a workspace.

@@ -3,9 +3,12 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +31,8 @@ import (
 const (
 	labelVersion = dial.LabelKind + ".version"
 	labelSocket  = dial.LabelKind + ".engine"
+	// labelSettings holds Options.Settings, as JSON.
+	labelSettings = dial.LabelKind + ".settings"
 )
 
 const (
@@ -62,10 +67,12 @@ type Options struct {
 	Binary func(platform string) (Binary, error)
 	// Version is that of the plugin.
 	Version string
-	// Socket is the engine's socket on its host.
-	Socket string
-	// Args are further arguments of `kasm-helper serve`.
-	Args []string
+	// Socket is the engine's socket on its host, "" for the former one, or what
+	// FindSocket returns.
+	Socket     string
+	FindSocket func(ctx context.Context) (string, error)
+	// Settings are further flags of `kasm-helper serve` with their values.
+	Settings map[string]string
 	// Ready tells whether the helper answers, once its container runs.
 	Ready func(ctx context.Context) error
 	// Report receives a line for each thing done.
@@ -135,6 +142,11 @@ func Install(ctx context.Context, api API, o Options) (bool, error) {
 	}
 	made := ""
 	if state.Container == nil {
+		if o.Socket == "" {
+			if o.Socket, err = o.FindSocket(ctx); err != nil {
+				return false, err
+			}
+		}
 		if made, err = create(ctx, api, o, dial.Volume); err != nil {
 			return false, err
 		}
@@ -168,10 +180,17 @@ func create(ctx context.Context, api API, o Options, name string) (string, error
 	if err != nil {
 		return "", err
 	}
-	if _, err := api.VolumeCreate(ctx, volume.CreateOptions{Name: dial.Volume, Labels: map[string]string{dial.LabelKind: dial.Container}}); err != nil {
+	made, err := api.VolumeCreate(ctx, volume.CreateOptions{Name: dial.Volume, Labels: map[string]string{dial.LabelKind: dial.Container}})
+	if err != nil {
 		return "", fmt.Errorf("make the helper's volume: %w", err)
 	}
-	config, host := spec(o, info, ref)
+	if made.Labels[dial.LabelKind] != dial.Container {
+		return "", fmt.Errorf("volume %s is in the way, which no `docker kasm helper install` has made: remove it with `docker volume rm %s`", dial.Volume, dial.Volume)
+	}
+	config, host, err := spec(o, info, ref)
+	if err != nil {
+		return "", err
+	}
 	c, err := api.ContainerCreate(ctx, config, host, nil, nil, name)
 	if cerrdefs.IsConflict(err) {
 		return "", nil
@@ -185,14 +204,17 @@ func create(ctx context.Context, api API, o Options, name string) (string, error
 // engine is where the helper in its container finds the engine.
 const engine = "/run/docker.sock"
 
-// usual are the arguments that every helper in a container is given.
-func usual() []string {
-	return []string{"serve", "--announce=false", "--data", data, "--host", "unix://" + engine}
-}
-
 // spec is how the helper's container is run: it reaches the engine by its socket,
 // its data by a volume, and nothing else.
-func spec(o Options, info system.Info, ref string) (*container.Config, *container.HostConfig) {
+func spec(o Options, info system.Info, ref string) (*container.Config, *container.HostConfig, error) {
+	settings, err := json.Marshal(o.Settings)
+	if err != nil {
+		return nil, nil, fmt.Errorf("keep the helper's settings: %w", err)
+	}
+	args := []string{"serve", "--announce=false", "--data", data, "--host", "unix://" + engine}
+	for _, flag := range slices.Sorted(maps.Keys(o.Settings)) {
+		args = append(args, "--"+flag+"="+o.Settings[flag])
+	}
 	// Ample time for a snapshot that is interrupted to tidy up, in seconds.
 	yes, stopTimeout := true, 90
 	config := &container.Config{
@@ -200,9 +222,9 @@ func spec(o Options, info system.Info, ref string) (*container.Config, *containe
 		// Its locks are known by it as the helper's, also after an upgrade.
 		Hostname:    dial.Volume,
 		StopTimeout: &stopTimeout,
-		Cmd:         append(usual(), o.Args...),
+		Cmd:         args,
 		Labels: map[string]string{
-			dial.LabelKind: dial.Container, labelVersion: o.Version, labelSocket: o.Socket,
+			dial.LabelKind: dial.Container, labelVersion: o.Version, labelSocket: o.Socket, labelSettings: string(settings),
 		},
 	}
 	host := &container.HostConfig{
@@ -223,12 +245,14 @@ func spec(o Options, info system.Info, ref string) (*container.Config, *containe
 		case strings.HasPrefix(option, "name=userns"):
 			// The engine's socket belongs to the real root.
 			host.UsernsMode = "host"
+			// Its volume to the root of containers.
+			host.CapAdd = append(host.CapAdd, "DAC_OVERRIDE")
 		case strings.HasPrefix(option, "name=selinux"):
 			// Containers may not use the engine's socket else.
 			host.SecurityOpt = append(host.SecurityOpt, "label=disable")
 		}
 	}
-	return config, host
+	return config, host, nil
 }
 
 // await waits until the helper answers, or its container gives up.

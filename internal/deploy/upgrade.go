@@ -2,10 +2,12 @@ package deploy
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"maps"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 
 	"github.com/docker-kasm/docker-kasm/internal/dial"
@@ -23,6 +25,15 @@ func Upgrade(ctx context.Context, api API, o Options) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if state.Container == nil && state.Kind != dial.Service {
+		// One that an upgrade has put aside which was killed.
+		if err := api.ContainerRename(ctx, former, dial.Volume); err != nil && !cerrdefs.IsNotFound(err) {
+			return false, fmt.Errorf("take up the former helper: %w", err)
+		}
+		if state, err = Look(ctx, api); err != nil {
+			return false, err
+		}
+	}
 	switch {
 	case state.Kind == dial.Service:
 		return false, ErrService
@@ -31,10 +42,13 @@ func Upgrade(ctx context.Context, api API, o Options) (bool, error) {
 	case state.Container == nil:
 		return Install(ctx, api, o)
 	}
+	now := state.Container.Config
 	if o.Socket == "" {
-		o.Socket = state.Container.Config.Labels[labelSocket]
+		o.Socket = now.Labels[labelSocket]
 	}
-	old := state.Container.ID
+	kept := settings(now)
+	maps.Copy(kept, o.Settings)
+	o.Settings = kept
 	// The image is sent before the helper is stopped: that can take long.
 	info, err := api.Info(ctx)
 	if err != nil {
@@ -44,43 +58,47 @@ func Upgrade(ctx context.Context, api API, o Options) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if len(o.Args) == 0 {
-		o.Args = args(state.Container)
-	}
-	if now := state.Container.Config; now.Image == ref && now.Labels[labelSocket] == o.Socket && slices.Equal(args(state.Container), o.Args) {
+	if now.Image == ref && now.Labels[labelSocket] == o.Socket && maps.Equal(settings(now), o.Settings) {
 		return Install(ctx, api, o)
 	}
-	// One of an upgrade that was killed, which is to be had no more.
+	// From here on it is seen through, so that there is a helper at its end.
+	return replace(context.WithoutCancel(ctx), api, o, state.Container.ID, ref)
+}
+
+// settings are those that a helper was set up with.
+func settings(c *container.Config) map[string]string {
+	out := map[string]string{}
+	// One that cannot be read has none that could be kept.
+	_ = json.Unmarshal([]byte(c.Labels[labelSettings]), &out)
+	return out
+}
+
+// replace puts a new helper in the place of the container old.
+func replace(ctx context.Context, api API, o Options, old, ref string) (bool, error) {
+	back := func(err error) (bool, error) {
+		return false, errors.Join(err, putBack(ctx, api, o, old))
+	}
 	if err := remove(ctx, api, former); err != nil {
 		return false, err
 	}
 	if err := api.ContainerStop(ctx, old, container.StopOptions{}); err != nil {
-		return false, fmt.Errorf("stop the helper: %w", err)
+		return back(fmt.Errorf("stop the helper: %w", err))
 	}
-	// From here on it is seen through, so that there is a helper at its end.
-	through := context.WithoutCancel(ctx)
-	back := func(err error) (bool, error) {
-		return false, errors.Join(err, putBack(through, api, o, old))
-	}
-	if err := api.ContainerRename(through, old, former); err != nil {
+	if err := api.ContainerRename(ctx, old, former); err != nil {
 		return back(fmt.Errorf("put the helper's container aside: %w", err))
 	}
-	made, err := create(through, api, o, dial.Volume)
+	made, err := create(ctx, api, o, dial.Volume)
 	if err != nil {
 		return back(err)
 	}
-	if err := start(through, api, o); err != nil {
-		if made != "" {
-			err = errors.Join(err, remove(through, api, made))
-		}
-		return back(err)
+	if made == "" {
+		// Somebody else's has the name: it is theirs to see that it runs.
+		return false, errors.New("another upgrade of the helper is under way: wait until it is done, and look at `docker kasm helper status`")
 	}
-	return true, errors.Join(remove(through, api, old), removeImages(through, api, ref))
-}
-
-// args are the arguments that a helper was given besides the usual ones.
-func args(c *container.InspectResponse) []string {
-	return c.Config.Cmd[min(len(usual()), len(c.Config.Cmd)):]
+	if err := start(ctx, api, o); err != nil {
+		return back(errors.Join(err, remove(ctx, api, made)))
+	}
+	return true, errors.Join(remove(ctx, api, old), removeImages(ctx, api, ref))
 }
 
 // putBack lets the former helper go on.

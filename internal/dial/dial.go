@@ -14,6 +14,7 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/cli/cli/connhelper/commandconn"
 	"github.com/docker/cli/cli/connhelper/ssh"
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/volume"
 )
 
@@ -49,6 +50,7 @@ var ErrNone = errors.New("this engine has no helper: `docker kasm helper install
 // API is what is asked of the engine.
 type API interface {
 	Execer
+	ContainerInspect(ctx context.Context, container string) (container.InspectResponse, error)
 	VolumeInspect(ctx context.Context, volumeID string) (volume.Volume, error)
 }
 
@@ -75,6 +77,17 @@ func Find(ctx context.Context, api API, endpoint string) (*Way, error) {
 	}
 	switch kind := mark.Labels[LabelKind]; kind {
 	case Container:
+		// Its data may be all that there is of it.
+		c, err := api.ContainerInspect(ctx, Volume)
+		if cerrdefs.IsNotFound(err) {
+			return nil, ErrNone
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look for the helper: %w", err)
+		}
+		if c.Config == nil || c.Config.Labels[LabelKind] != Container {
+			return nil, fmt.Errorf("look for the helper: container %s is in the way, which no helper has made: remove or rename it", Volume)
+		}
 		return &Way{kind, func(ctx context.Context) (net.Conn, error) { return Exec(ctx, api) }}, nil
 	case Service:
 		dial, err := toService(endpoint, mark.Labels[LabelSocket])

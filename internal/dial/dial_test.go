@@ -19,10 +19,10 @@ import (
 
 // fakeEngine runs far as the command in the helper's container.
 type fakeEngine struct {
-	labels map[string]string
-	far    func(in io.Reader, out, stderr io.Writer)
-	err    error
-	ended  chan struct{}
+	labels, container map[string]string
+	far               func(in io.Reader, out, stderr io.Writer)
+	err               error
+	ended             chan struct{}
 }
 
 func (e *fakeEngine) VolumeInspect(context.Context, string) (volume.Volume, error) {
@@ -30,6 +30,13 @@ func (e *fakeEngine) VolumeInspect(context.Context, string) (volume.Volume, erro
 		return volume.Volume{}, cerrdefs.ErrNotFound
 	}
 	return volume.Volume{Name: Volume, Labels: e.labels}, nil
+}
+
+func (e *fakeEngine) ContainerInspect(context.Context, string) (container.InspectResponse, error) {
+	if e.container == nil {
+		return container.InspectResponse{}, cerrdefs.ErrNotFound
+	}
+	return container.InspectResponse{Config: &container.Config{Labels: e.container}}, nil
 }
 
 func (e *fakeEngine) ContainerExecCreate(_ context.Context, _ string, o container.ExecOptions) (container.ExecCreateResponse, error) {
@@ -131,21 +138,24 @@ func TestTheHelperIsFoundByItsVolume(t *testing.T) {
 	service := func(socket string) map[string]string {
 		return map[string]string{LabelKind: Service, LabelSocket: socket}
 	}
+	inContainer := map[string]string{LabelKind: Container}
 	for _, c := range []struct {
-		labels         map[string]string
-		endpoint, want string
+		labels, container map[string]string
+		endpoint, want    string
 	}{
-		{nil, "unix:///run/docker.sock", "has no helper"},
-		{map[string]string{}, "unix:///run/docker.sock", "is in the way"},
-		{map[string]string{LabelKind: "other"}, "unix:///run/docker.sock", "is in the way"},
-		{map[string]string{LabelKind: Container}, "tcp://h:2376", ""},
-		{service(Socket), "unix:///run/docker.sock", ""},
-		{service(Socket), "ssh://me@host", ""},
-		{service(Socket), "tcp://h:2376", "which a tcp context does not reach"},
-		{service("run/x"), "unix:///run/docker.sock", "no path"},
-		{service("/run/../x"), "ssh://me@host", "no path"},
+		{nil, nil, "unix:///run/docker.sock", "has no helper"},
+		{map[string]string{}, nil, "unix:///run/docker.sock", "is in the way"},
+		{map[string]string{LabelKind: "other"}, nil, "unix:///run/docker.sock", "is in the way"},
+		{inContainer, inContainer, "tcp://h:2376", ""},
+		{inContainer, nil, "tcp://h:2376", "has no helper"},
+		{inContainer, map[string]string{}, "tcp://h:2376", "is in the way"},
+		{service(Socket), nil, "unix:///run/docker.sock", ""},
+		{service(Socket), nil, "ssh://me@host", ""},
+		{service(Socket), nil, "tcp://h:2376", "which a tcp context does not reach"},
+		{service("run/x"), nil, "unix:///run/docker.sock", "no path"},
+		{service("/run/../x"), nil, "ssh://me@host", "no path"},
 	} {
-		way, err := Find(t.Context(), &fakeEngine{labels: c.labels}, c.endpoint)
+		way, err := Find(t.Context(), &fakeEngine{labels: c.labels, container: c.container}, c.endpoint)
 		switch {
 		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
 			t.Errorf("%v by %s: %v", c.labels, c.endpoint, err)

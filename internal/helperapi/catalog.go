@@ -116,11 +116,7 @@ func (c *Catalog) CreateRaw(ctx context.Context, name string, data []byte) (*wor
 }
 
 func (c *Catalog) put(ctx context.Context, name string, data []byte, header http.Header) error {
-	resp, err := c.client.do(ctx, request{method: http.MethodPut, path: workspacePath(name), body: data, contentType: TypeTOML, header: header})
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
+	return c.client.call(ctx, request{method: http.MethodPut, path: workspacePath(name), body: data, contentType: TypeTOML, header: header})
 }
 
 // maxConflicts is how often a file may change under the hands of Update.
@@ -175,11 +171,7 @@ func (c *Catalog) Remove(ctx context.Context, name, revision string) error {
 	if err := workspace.ValidName(name); err != nil {
 		return err
 	}
-	resp, err := c.client.do(ctx, request{method: http.MethodDelete, path: workspacePath(name), header: match(revision)})
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
+	return c.client.call(ctx, request{method: http.MethodDelete, path: workspacePath(name), header: match(revision)})
 }
 
 // UniqueName makes a free valid name from base.

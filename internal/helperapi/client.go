@@ -11,12 +11,16 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"golang.org/x/mod/semver"
 )
 
 // maxAnswer bounds an answer that is kept in memory, in bytes.
 const maxAnswer = 256 << 20
+
+// patience bounds every request but those of streams.
+const patience = time.Minute
 
 // Client speaks to a helper. All its requests go over one connection.
 type Client struct {
@@ -43,6 +47,8 @@ func NewClient(dial Dial, user, version string) *Client {
 	protocols.SetUnencryptedHTTP2(true)
 	c.http.Transport = &http.Transport{
 		Protocols: &protocols,
+		// A connection that has died without a word, as after a sleep, is noticed.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := dial(ctx)
 			if err != nil {
@@ -154,8 +160,21 @@ func problem(resp *http.Response) error {
 	return p
 }
 
+// call sends a request whose answer is of no interest.
+func (c *Client) call(ctx context.Context, r request) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	resp, err := c.do(ctx, r)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
 // get decodes the answer to a GET.
 func get[T any](ctx context.Context, c *Client, path string) (out T, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	resp, err := c.do(ctx, request{method: http.MethodGet, path: path})
 	if err != nil {
 		return out, err
@@ -183,9 +202,5 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // Ready tells whether the helper answers and reaches its engine.
 func (c *Client) Ready(ctx context.Context) error {
-	resp, err := c.do(ctx, request{method: http.MethodGet, path: "/readyz"})
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
+	return c.call(ctx, request{method: http.MethodGet, path: "/readyz"})
 }

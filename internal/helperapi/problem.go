@@ -18,8 +18,10 @@ const (
 	problemPrefix = "urn:docker-kasm:problem:"
 	// KindInvalid means: what was sent is not valid.
 	KindInvalid = problemPrefix + "invalid"
-	// KindNotFound means: what was named is not there.
+	// KindNotFound means: there is no such workspace.
 	KindNotFound = problemPrefix + "not-found"
+	// KindUnknown means: there is no such task, session or operation.
+	KindUnknown = problemPrefix + "unknown"
 	// KindExists means: what was to be made is there already.
 	KindExists = problemPrefix + "exists"
 	// KindConflict means: it was changed by another meanwhile.
@@ -81,7 +83,7 @@ func AsProblem(err error) *Problem {
 	case errors.Is(err, workspace.ErrConflict):
 		return &Problem{Type: KindConflict, Title: "Changed meanwhile", Status: http.StatusPreconditionFailed, Detail: err.Error()}
 	case errors.Is(err, task.ErrNotFound), errors.As(err, &missing):
-		return &Problem{Type: KindNotFound, Title: "Not found", Status: http.StatusNotFound, Detail: err.Error()}
+		return &Problem{Type: KindUnknown, Title: "Not found", Status: http.StatusNotFound, Detail: err.Error()}
 	case errors.Is(err, task.ErrAmbiguous), errors.Is(err, task.ErrInvalid):
 		return Invalid(err)
 	case errors.Is(err, task.ErrState), errors.As(err, &state):

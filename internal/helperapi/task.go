@@ -69,6 +69,8 @@ type Snapshot struct {
 	Delete bool `json:"Delete,omitempty"`
 	// UTCOffset is that of the user's clock, in seconds, for generated names.
 	UTCOffset int `json:"UTCOffset,omitempty"`
+	// RegistryHost is the registry that it is pushed to, "" for no push.
+	RegistryHost string `json:"RegistryHost,omitempty"`
 	// Parent is the session's workspace where that is in the user's catalog,
 	// which the helper does not see.
 	Parent *Workspace `json:"Parent,omitempty"`
@@ -121,11 +123,7 @@ func (c *Client) RetryTask(ctx context.Context, id string, r RetryTask) (task.Ta
 
 // RemoveTask removes a task that has ended, with its log.
 func (c *Client) RemoveTask(ctx context.Context, id string) error {
-	resp, err := c.do(ctx, request{method: http.MethodDelete, path: taskPath(id, "")})
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
+	return c.call(ctx, request{method: http.MethodDelete, path: taskPath(id, "")})
 }
 
 // TaskLog reads a task's log: what there is, and with follow what comes until
@@ -165,6 +163,8 @@ func (c *Client) TaskLog(ctx context.Context, id string, follow bool) iter.Seq2[
 
 // send sends a body, and decodes the answer.
 func send[T any](ctx context.Context, c *Client, method, path string, body any) (out T, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	resp, err := c.do(ctx, request{method: method, path: path, body: body})
 	if err != nil {
 		return out, err

@@ -123,6 +123,9 @@ type Result struct {
 // registered.
 type Catalog interface {
 	push.Catalog
+	// GetIn is Get in the catalog of a session's scope: "" for a user's, or
+	// session.ScopeEngine.
+	GetIn(ctx context.Context, scope, name string) (*workspace.Workspace, error)
 	CreateRaw(ctx context.Context, name string, data []byte) (*workspace.Workspace, error)
 	UniqueName(ctx context.Context, base string) (string, error)
 	// Writable fails where CreateRaw would, whatever it was given.
@@ -140,6 +143,9 @@ type Pipeline struct {
 	Edit func(ctx context.Context, name string, data []byte) ([]byte, error)
 	// Pusher pushes the image; its API, clock and reports are the pipeline's.
 	Pusher push.Pusher
+	// RegisterFlags are put into the command that an error suggests for adding the
+	// workspace by hand, such as " --scope engine".
+	RegisterFlags string
 	// RegisterFirst registers the workspace before the push instead of after it:
 	// where nobody waits, a push that is interrupted is resumed much later.
 	RegisterFirst bool

@@ -138,7 +138,7 @@ func (j *job) planSession(ctx context.Context) error {
 	if s.Workspace == "" {
 		return nil
 	}
-	ws, err := j.Catalog.Get(ctx, s.Workspace)
+	ws, err := j.Catalog.GetIn(ctx, s.Scope, s.Workspace)
 	switch {
 	case err == nil:
 		j.plan.workspace = ws

@@ -53,8 +53,8 @@ func (j *job) register(ctx context.Context) error {
 }
 
 func (j *job) notRegistered(err error) error {
-	err = fmt.Errorf("the image %s is there, but its workspace is not registered: %w; register it with `docker kasm workspace create --image %s NAME`",
-		j.result.Image, err, j.result.Image)
+	err = fmt.Errorf("the image %s is there, but its workspace is not registered: %w; register it with `docker kasm workspace create%s --image %s NAME`",
+		j.result.Image, err, j.RegisterFlags, j.result.Image)
 	if j.pushErr != nil {
 		err = errors.Join(&PushError{Image: j.result.Image, Err: j.pushErr}, err)
 	}

@@ -72,7 +72,7 @@ func (s *Store) Retry(id string, secrets Secret[any]) (Task, error) {
 	defer release()
 	err = s.change(e, func(t *Task) {
 		t.State, t.Queued, t.Ended = Queued, queued, Task{}.Ended
-		t.Step, t.Reason, t.WithSecrets = "", "", !secrets.IsZero()
+		t.Step, t.Reason, t.WithSecrets = "", "", t.WithSecrets || !secrets.IsZero()
 	})
 	if err != nil {
 		return Task{}, err

@@ -149,6 +149,9 @@ func runCommit(ctx context.Context, dockerCLI command.Cli, options commitOptions
 	}
 	defer where.Close()
 	p := pipeline.New(dockerCLI, where, view.Event)
+	if options.scope != catalog.Any {
+		p.RegisterFlags = " --scope " + options.scope
+	}
 	if options.edit {
 		p.Edit = func(ctx context.Context, name string, data []byte) ([]byte, error) {
 			return editor.Edit(ctx, dockerCLI, name, data)

@@ -40,7 +40,7 @@ func detach(ctx context.Context, dockerCLI command.Cli, req snapshot.Request) er
 		FriendlyName: req.FriendlyName, KeepEnv: req.KeepEnv, KeepLabels: req.KeepLabels,
 		IncludeMounts: req.IncludeMounts, Flatten: req.Flatten, NoWait: req.NoWait, UTCOffset: offset,
 	}}
-	if n.Snapshot.Parent, err = parent(ctx, where, s.Workspace); err != nil {
+	if n.Snapshot.Parent, err = parent(ctx, s); err != nil {
 		return err
 	}
 	if req.Push || req.Registry != "" {
@@ -53,7 +53,10 @@ func detach(ctx context.Context, dockerCLI command.Cli, req snapshot.Request) er
 			}
 			name = imageref.Familiar(ref)
 		}
-		if n.Credentials, err = pipeline.Credentials(ctx, dockerCLI, name, req.Registry); err != nil {
+		if n.Snapshot.RegistryHost, err = pipeline.Host(name, req.Registry); err != nil {
+			return err
+		}
+		if n.Credentials, err = pipeline.Credentials(ctx, dockerCLI, n.Snapshot.RegistryHost); err != nil {
 			return err
 		}
 	}
@@ -67,20 +70,16 @@ func detach(ctx context.Context, dockerCLI command.Cli, req snapshot.Request) er
 }
 
 // parent is the session's workspace if that is in the user's catalog.
-func parent(ctx context.Context, where *catalog.Catalog, name string) (*helperapi.Workspace, error) {
-	if name == "" {
+func parent(ctx context.Context, s session.Session) (*helperapi.Workspace, error) {
+	if s.Workspace == "" || s.Scope == session.ScopeEngine {
 		return nil, nil
 	}
-	ws, err := where.Get(ctx, name)
-	if errors.Is(err, workspace.ErrNotFound) || err == nil && ws.Scope != catalog.ScopeUser {
+	text, revision, err := catalog.User().Raw(ctx, s.Workspace)
+	if errors.Is(err, workspace.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	text, revision, err := where.Raw(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	return &helperapi.Workspace{Name: name, Revision: revision, Text: string(text)}, nil
+	return &helperapi.Workspace{Name: s.Workspace, Revision: revision, Text: string(text)}, nil
 }

@@ -22,7 +22,11 @@ func pullByHelper(ctx context.Context, dockerCLI command.Cli, where *catalog.Cat
 	if err != nil {
 		return err
 	}
-	credentials, err := pipeline.Credentials(ctx, dockerCLI, ref, "")
+	host, err := pipeline.Host(ref, "")
+	if err != nil {
+		return err
+	}
+	credentials, err := pipeline.Credentials(ctx, dockerCLI, host)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/dial"
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
@@ -98,7 +100,8 @@ func (c *Catalog) share(ctx context.Context) (store, error) {
 		return nil, nil
 	}
 	client, err := c.Helper(ctx)
-	if errors.Is(err, dial.ErrNone) && c.scope == Any {
+	// An engine that does not answer takes nothing from the user's own catalog.
+	if c.scope == Any && (errors.Is(err, dial.ErrNone) || engine.ConnectionLost(err)) {
 		return nil, nil
 	}
 	if err != nil {
@@ -193,6 +196,21 @@ func (c *Catalog) Get(ctx context.Context, name string) (*workspace.Workspace, e
 		ws.Scope = scope
 	}
 	return ws, err
+}
+
+// GetIn reads a workspace in the catalog of a session's scope.
+func (c *Catalog) GetIn(ctx context.Context, scope, name string) (*workspace.Workspace, error) {
+	if scope != session.ScopeEngine {
+		return c.user.Get(ctx, name)
+	}
+	client, err := c.Helper(ctx)
+	if errors.Is(err, dial.ErrNone) {
+		return nil, fmt.Errorf("%w: %q, as %w", workspace.ErrNotFound, name, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return client.Catalog().Get(ctx, name)
 }
 
 // Raw reads a workspace's file, valid or not, and its revision.

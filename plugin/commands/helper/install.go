@@ -2,6 +2,7 @@ package helper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -50,15 +51,15 @@ func (o *settings) check() error {
 	return nil
 }
 
-// args are what the helper is told of the flags that were given.
-func (o *settings) args(flags *pflag.FlagSet) []string {
-	var args []string
-	for _, f := range []struct{ flag, value string }{{"log-format", o.logFormat}, {"log-level", o.logLevel}} {
-		if flags.Changed(f.flag) {
-			args = append(args, "--"+f.flag, f.value)
+// given are the settings whose flags were given.
+func (o *settings) given(flags *pflag.FlagSet) map[string]string {
+	given := map[string]string{}
+	for flag, value := range map[string]string{"log-format": o.logFormat, "log-level": o.logLevel} {
+		if flags.Changed(flag) {
+			given[flag] = value
 		}
 	}
-	return args
+	return given
 }
 
 func newInstallCommand(dockerCLI command.Cli) *cobra.Command {
@@ -89,17 +90,15 @@ func runInstall(ctx context.Context, dockerCLI command.Cli, flags *pflag.FlagSet
 	if err != nil {
 		return err
 	}
-	if deployment.Socket == "" {
-		if deployment.Socket, err = engineSocket(ctx, dockerCLI); err != nil {
-			return err
-		}
-	}
 	changed, err := deploy.Install(ctx, dockerCLI.Client(), deployment)
 	if err != nil {
 		return err
 	}
 	if !changed {
 		fmt.Fprintln(dockerCLI.Err(), "the helper is there already")
+		if len(deployment.Settings) > 0 || options.socket != "" {
+			return errors.New("it has the settings that it had: `docker kasm helper upgrade` changes them")
+		}
 		return nil
 	}
 	fmt.Fprintln(dockerCLI.Err(), "the helper is ready")
@@ -111,7 +110,8 @@ func deployment(dockerCLI command.Cli, flags *pflag.FlagSet, options settings) (
 		return deploy.Options{}, err
 	}
 	return deploy.Options{
-		Binary: binary, Version: version.Get().Version, Socket: options.socket, Args: options.args(flags),
+		Binary: binary, Version: version.Get().Version, Socket: options.socket, Settings: options.given(flags),
+		FindSocket: func(ctx context.Context) (string, error) { return engineSocket(ctx, dockerCLI) },
 		Ready: func(ctx context.Context) error {
 			client, err := connect.Helper(ctx, dockerCLI)
 			if err != nil {

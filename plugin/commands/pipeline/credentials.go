@@ -11,20 +11,25 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/push"
 )
 
-// Credentials are the user's for the registry of an image name, qualified with a
-// registry unless that is "": what the helper needs for a push or pull of it.
-func Credentials(ctx context.Context, dockerCLI command.Cli, image, host string) (helperapi.Credentials, error) {
+// Host is the registry of an image name, qualified with a registry unless that is
+// "".
+func Host(image, qualify string) (string, error) {
 	named, err := imageref.Parse(image)
-	if err == nil && host != "" {
-		named, err = imageref.Qualify(image, host)
+	if err == nil && qualify != "" {
+		named, err = imageref.Qualify(image, qualify)
 	}
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	name := imageref.Host(named)
-	auth, err := push.Credentials(ctx, func(host string) (registry.AuthConfig, error) { return Auth(dockerCLI, host) }, name)
+	return imageref.Host(named), nil
+}
+
+// Credentials are the user's for a registry, nil if there are none: what the
+// helper needs for a push or pull.
+func Credentials(ctx context.Context, dockerCLI command.Cli, host string) (helperapi.Credentials, error) {
+	auth, err := push.Credentials(ctx, func(host string) (registry.AuthConfig, error) { return Auth(dockerCLI, host) }, host)
 	if err != nil || auth == (registry.AuthConfig{}) {
 		return nil, err
 	}
-	return helperapi.Credentials{name: auth}, nil
+	return helperapi.Credentials{host: auth}, nil
 }

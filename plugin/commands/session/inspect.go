@@ -56,8 +56,8 @@ func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, form
 			continue
 		}
 		if d.Scope == session.ScopeEngine {
-			// A helper that does not answer leaves what the label says.
-			if e, err := expiry(ctx, dockerCLI, f.Session); err == nil {
+			// One that does not answer, or not yet, leaves what the label says.
+			if e, err := expiry(ctx, dockerCLI, f.Session); err == nil && !e.Expires.IsZero() {
 				d.Expires = e.Expires
 			}
 		}

@@ -51,13 +51,13 @@ func stopOptions(ctx context.Context, dockerCLI command.Cli, s session.Session, 
 	if s.Workspace == "" {
 		return opts
 	}
-	where, err := catalog.Open(dockerCLI, s.Scope)
+	where, err := catalog.Open(dockerCLI, catalog.Any)
 	if err != nil {
 		opts.Warn(err)
 		return opts
 	}
 	defer where.Close()
-	ws, err := where.Get(ctx, s.Workspace)
+	ws, err := where.GetIn(ctx, s.Scope, s.Workspace)
 	switch {
 	case err == nil:
 		opts.Hook = session.Hook{Name: "before_stop", Command: ws.Hooks.BeforeStop, Timeout: time.Duration(ws.Hooks.Timeout), Output: out}

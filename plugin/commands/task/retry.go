@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
-	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
 )
@@ -47,34 +46,29 @@ func retry(ctx context.Context, dockerCLI command.Cli, client *helperapi.Client,
 	return err
 }
 
-// credentials are those that a task needs again.
+// credentials are those that a task may need: also of one that had none before,
+// as that may be why it failed.
 func credentials(ctx context.Context, dockerCLI command.Cli, t task.Task) (helperapi.Credentials, error) {
-	if !t.WithSecrets {
-		return nil, nil
-	}
 	switch t.Kind {
 	case helperapi.TaskPull:
 		var p helperapi.Pull
 		if err := json.Unmarshal(t.Request, &p); err != nil {
 			return nil, err
 		}
-		return pipeline.Credentials(ctx, dockerCLI, p.Image, "")
+		host, err := pipeline.Host(p.Image, "")
+		if err != nil {
+			return nil, err
+		}
+		return pipeline.Credentials(ctx, dockerCLI, host)
 	case helperapi.TaskSnapshot:
 		var s helperapi.Snapshot
-		var made snapshot.Result
 		if err := json.Unmarshal(t.Request, &s); err != nil {
 			return nil, err
 		}
-		if len(t.Result) > 0 {
-			if err := json.Unmarshal(t.Result, &made); err != nil {
-				return nil, err
-			}
+		if s.RegistryHost == "" {
+			return nil, nil
 		}
-		name := s.Reference
-		if made.Image != "" {
-			name = made.Image
-		}
-		return pipeline.Credentials(ctx, dockerCLI, name, s.Registry)
+		return pipeline.Credentials(ctx, dockerCLI, s.RegistryHost)
 	}
 	return nil, fmt.Errorf("this plugin does not know tasks of kind %q: it is older than the helper", t.Kind)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/docker/cli/cli/command"
 	"github.com/morikuni/aec"
 
+	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 )
@@ -53,7 +54,7 @@ func watch(ctx context.Context, dockerCLI command.Cli, where *catalog.Catalog, o
 			if ctx.Err() != nil {
 				return interrupted
 			}
-			fmt.Fprintln(&out, err)
+			fmt.Fprintln(dockerCLI.Err(), display.Text(err.Error()))
 		}
 		if bytes.Equal(out.Bytes(), last) {
 			continue
