@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
@@ -77,6 +79,38 @@ func (w *Workspace) decode() (*workspace.Workspace, error) {
 	}
 	ws.Path = ""
 	return ws, nil
+}
+
+// Files returns all files sorted by name. Those that a workspace cannot be read
+// from are asked for one by one: the list has their errors only.
+func (c *Catalog) Files(ctx context.Context) ([]workspace.File, error) {
+	all, err := c.client.Workspaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var files []workspace.File
+	for _, w := range all.Workspaces {
+		files = append(files, workspace.ReadFile(w.Name, w.Name+".toml", []byte(w.Text)))
+	}
+	for _, bad := range all.BadFiles {
+		f := workspace.File{Name: bad.Name, Path: bad.Name + ".toml"}
+		data, _, err := c.Raw(ctx, bad.Name)
+		switch {
+		case errors.Is(err, workspace.ErrNotFound):
+			continue // removed since the list was made
+		case err == nil:
+			f = workspace.ReadFile(f.Name, f.Path, data)
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		}
+		if f.Err == nil {
+			// An older helper may not take keys that this plugin knows.
+			f.Workspace, f.Err = nil, errors.New(bad.Error)
+		}
+		files = append(files, f)
+	}
+	slices.SortFunc(files, func(a, b workspace.File) int { return strings.Compare(a.Name, b.Name) })
+	return files, nil
 }
 
 // Get reads one workspace; ErrNotFound if there is none of that name.

@@ -28,7 +28,6 @@ const (
 	extension = ".toml"
 	// temporary matches the files that are not whole yet.
 	temporary   = ".*" + extension + "[0-9]*"
-	maxFile     = 1 << 20
 	lockTimeout = 10 * time.Second
 )
 
@@ -46,28 +45,18 @@ func (c *Catalog) path(name string) string { return filepath.Join(c.dir, name+ex
 // List returns the workspaces whose files can be read, sorted by name, and the
 // errors of all others joined: a bad file hides no good one.
 func (c *Catalog) List(ctx context.Context) ([]*Workspace, error) {
-	names, err := c.Names()
+	files, err := c.Files(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var list []*Workspace
 	var errs []error
-	for _, name := range names {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+	for _, f := range files {
+		if f.Err != nil {
+			errs = append(errs, f.Err)
+			continue
 		}
-		data, err := readFile(c.path(name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // removed since the folder was read
-		}
-		if err == nil {
-			var ws *Workspace
-			if ws, err = Decode(name, c.path(name), data); err == nil {
-				list = append(list, ws)
-				continue
-			}
-		}
-		errs = append(errs, err)
+		list = append(list, f.Workspace)
 	}
 	return list, errors.Join(errs...)
 }
@@ -111,12 +100,12 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s is larger than the %d bytes a workspace may have", path, maxFile)
+	if len(data) > MaxFile {
+		return nil, fmt.Errorf("%s is larger than the %d bytes a workspace may have", path, MaxFile)
 	}
 	return data, nil
 }

@@ -29,7 +29,7 @@ func TestABadFileHidesNoGoodOne(t *testing.T) {
 	put(t, c, "a", `image = "a"`)
 	put(t, c, "bad", "image = 'x'\ncolour = 1")
 	put(t, c, "Bad Name", `image = "x"`)
-	put(t, c, "large", `image = "x" #`+strings.Repeat("x", maxFile))
+	put(t, c, "large", `image = "x" #`+strings.Repeat("x", MaxFile))
 	put(t, c, ".hidden", "no toml")
 	put(t, c, "a-2", `image = "x"`)
 	if err := os.Symlink("nowhere", c.path("broken")); err != nil {
@@ -106,7 +106,7 @@ func TestErrorsOfTheCatalog(t *testing.T) {
 	if _, err := c.Update(t.Context(), "firefox", "", []Edit{{"pull", "often"}}); err == nil {
 		t.Error("a bad value was written")
 	}
-	if _, err := c.Replace(t.Context(), "firefox", "", []byte("image = \"c\" #"+strings.Repeat("x", maxFile))); err == nil {
+	if _, err := c.Replace(t.Context(), "firefox", "", []byte("image = \"c\" #"+strings.Repeat("x", MaxFile))); err == nil {
 		t.Error("a file was written that is too large to be read again")
 	}
 	ws, err := c.Get(t.Context(), "firefox")

@@ -32,8 +32,8 @@ func Decode(name, file string, data []byte) (*Workspace, error) {
 	if err := ValidName(name); err != nil {
 		return nil, err
 	}
-	if len(data) > maxFile {
-		return nil, &FileError{file, 1, 1, fmt.Sprintf("the file is larger than the %d bytes a workspace may have", maxFile)}
+	if len(data) > MaxFile {
+		return nil, &FileError{file, 1, 1, fmt.Sprintf("the file is larger than the %d bytes a workspace may have", MaxFile)}
 	}
 	var values map[string]any
 	if err := toml.Unmarshal(data, &values); err != nil {

@@ -133,7 +133,7 @@ func TestErrorsHaveTheirPlace(t *testing.T) {
 		"line ends of DOS":         {"image = \"x\"\r\n  colour = 1\r\n", `w.toml:2:3: unknown key "colour"`},
 		"byte order mark":          {"\xef\xbb\xbfcolour = 1", `w.toml:1:1: unknown key "colour"`},
 		"not UTF-8":                {"image = \"x\"\nicon = \"\xff\"", `w.toml:2:8: invalid UTF-8`},
-		"too large":                {"#" + strings.Repeat("x", maxFile), `w.toml:1:1: the file is larger than the 1048576 bytes`},
+		"too large":                {"#" + strings.Repeat("x", MaxFile), `w.toml:1:1: the file is larger than the 1048576 bytes`},
 		"url of a container":       {"image = \"x\"\nurl = \"https://x\"", `w.toml:2:7: url: a container workspace has no url`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -233,7 +233,7 @@ func TestEveryWayOfWritingIsRead(t *testing.T) {
 		"quoted":          "'image' = 'x'\n[\"run\".\"environment\"]\n\"A\" = 'b'\n['resources']\nmemory = \"1g\"",
 		"DOS":             "\xef\xbb\xbfimage = \"x\"\r\n[run.environment]\r\nA = \"b\"\r\n[resources]\r\nmemory = \"1g\"\r\n",
 		"empty snapshot":  "image = \"x\"\nrun.environment.A = \"b\"\nresources.memory = \"1g\"\n[snapshot]",
-		"the largest one": "image = \"x\"\nrun.environment.A = \"b\"\nresources.memory = \"1g\"\n#" + strings.Repeat("x", maxFile-66),
+		"the largest one": "image = \"x\"\nrun.environment.A = \"b\"\nresources.memory = \"1g\"\n#" + strings.Repeat("x", MaxFile-66),
 	} {
 		want := &Workspace{
 			Name: "w", Path: "f", Type: TypeContainer, Image: "x", Enabled: true, Pull: PullMissing,

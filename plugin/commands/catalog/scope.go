@@ -35,6 +35,7 @@ func ScopeFlag(cmd *cobra.Command, scope *string, help string) {
 // store is one of the catalogs.
 type store interface {
 	List(ctx context.Context) ([]*workspace.Workspace, error)
+	Files(ctx context.Context) ([]workspace.File, error)
 	Get(ctx context.Context, name string) (*workspace.Workspace, error)
 	Raw(ctx context.Context, name string) ([]byte, string, error)
 	CreateRaw(ctx context.Context, name string, data []byte) (*workspace.Workspace, error)
@@ -138,6 +139,35 @@ func (c *Catalog) List(ctx context.Context) ([]*workspace.Workspace, error) {
 		list = append(list, marked(hidden(shared, list), ScopeShare)...)
 	}
 	return list, errors.Join(append(errs, err)...)
+}
+
+// File is a file of one of the catalogs.
+type File struct {
+	workspace.File
+	Scope string
+}
+
+// Files returns all files, valid or not, the user's first; unlike List, those of
+// either catalog that have the same name too. What is returned with an error is
+// all that could be read.
+func (c *Catalog) Files(ctx context.Context) ([]File, error) {
+	var all []File
+	var errs []error
+	add := func(s store, scope string) {
+		files, err := s.Files(ctx)
+		for _, f := range files {
+			all = append(all, File{f, scope})
+		}
+		errs = append(errs, err)
+	}
+	if c.scope != ScopeShare {
+		add(c.user, ScopeUser)
+	}
+	share, err := c.share(ctx)
+	if share != nil {
+		add(share, ScopeShare)
+	}
+	return all, errors.Join(append(errs, err)...)
 }
 
 func hidden(list, by []*workspace.Workspace) []*workspace.Workspace {
