@@ -11,6 +11,9 @@ import (
 	"github.com/moby/sys/atomicwriter"
 )
 
+// ErrExists means that a file would be overwritten.
+var ErrExists = errors.New("is already there")
+
 // WriteDir writes entries as files of a folder, which is made where it is absent.
 // Files that are there already are kept, and nothing is written, unless replace is
 // set.
@@ -57,7 +60,7 @@ func WriteFile(file string, entries []Entry, replace bool) error {
 func absent(file string) error {
 	_, err := os.Lstat(file)
 	if err == nil {
-		return fmt.Errorf("%s is already there", file)
+		return fmt.Errorf("%s %w", file, ErrExists)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -29,6 +29,9 @@ func NewCommand(dockerCLI command.Cli) *cobra.Command {
 		newUpdateCommand(dockerCLI),
 		newEditCommand(dockerCLI),
 		newRemoveCommand(dockerCLI),
+		newCheckCommand(dockerCLI),
+		newExportCommand(dockerCLI),
+		newImportCommand(dockerCLI),
 	)
 	return cmd
 }
