@@ -17,7 +17,6 @@ import (
 type member struct {
 	name, text string
 	kind       byte
-	size       int64
 }
 
 func pack(t testing.TB, members ...member) []byte {

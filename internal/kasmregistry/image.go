@@ -18,18 +18,16 @@ const dockerHub = "docker.io"
 func (e *entry) image() string {
 	name := e.text("name")
 	var newest []int
-	for _, key := range []string{"compatibility", "compatability"} {
-		var list []json.RawMessage
-		e.get(key, &list)
-		for _, raw := range list {
-			// Schema 1.0 has plain versions here, which say nothing of the image.
-			var c struct{ Version, Image string }
-			if json.Unmarshal(raw, &c) != nil || c.Image == "" {
-				continue
-			}
-			if v := version(c.Version); newest == nil || slices.Compare(v, newest) > 0 {
-				newest, name = v, c.Image
-			}
+	var list []json.RawMessage
+	e.get("compatibility", &list)
+	for _, raw := range list {
+		// Schema 1.0 has plain versions here, which say nothing of the image.
+		var c struct{ Version, Image string }
+		if json.Unmarshal(raw, &c) != nil || c.Image == "" {
+			continue
+		}
+		if v := version(c.Version); newest == nil || slices.Compare(v, newest) > 0 {
+			newest, name = v, c.Image
 		}
 	}
 	name = strings.TrimSpace(name)

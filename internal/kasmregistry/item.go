@@ -27,7 +27,7 @@ const (
 // said are keys whose values are found elsewhere in a workspace, or are no concern
 // of it.
 var said = []string{
-	"friendly_name", "description", "name", "docker_registry", "compatibility", "compatability", "categories", "image_src",
+	"friendly_name", "description", "name", "docker_registry", "compatibility", "categories", "image_src",
 	"cores", "memory", "gpu_count", "run_config", "session_time_limit", "enabled", "image_type",
 	"architecture", "uncompressed_size_mb", "sha", "available_tags", "cpu_allocation_method",
 }

@@ -39,7 +39,7 @@ func (f File) Problems() []FileError {
 	var add func(err error)
 	add = func(err error) {
 		var one *FileError
-		joined, many := err.(interface{ Unwrap() []error }) //nolint:errorlint // each of the joined errors is looked at
+		joined, many := err.(interface{ Unwrap() []error })
 		switch {
 		case many:
 			for _, e := range joined.Unwrap() {
