@@ -25,7 +25,11 @@ func listen(path, group string) (net.Listener, error) {
 		return nil, fmt.Errorf("systemd passed %d sockets: there can be one", len(passed))
 	}
 	if len(passed) == 1 {
-		return passed[0], nil
+		return taken(passed[0])
+	}
+	// Clients are told the path, which is the same for them wherever they are.
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("find the folder of the socket: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the socket has a mode of its own
 		return nil, fmt.Errorf("make the folder of the socket: %w", err)
@@ -42,6 +46,18 @@ func listen(path, group string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
+	return l, nil
+}
+
+// taken checks a socket that systemd has made; nil is one that cannot be listened
+// on.
+func taken(passed net.Listener) (net.Listener, error) {
+	l, ok := passed.(*net.UnixListener)
+	if !ok || l.Addr().Network() != "unix" || !filepath.IsAbs(l.Addr().String()) {
+		return nil, errors.New("systemd passed something else than a unix socket that has a path: give one as ListenStream= of kasm-helper.socket")
+	}
+	// It stays systemd's, which listens on it until the helper is started again.
+	l.SetUnlinkOnClose(false)
 	return l, nil
 }
 

@@ -33,6 +33,10 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
+// grace is how long tasks may take to tidy up once the helper is to end. Units and
+// containers leave it more.
+const grace = time.Minute
+
 type serveOptions struct {
 	data, socket, group, host string
 	logFormat, logLevel       string
@@ -57,7 +61,7 @@ engine's own socket, and nobody else.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.data, "data", "/var/lib/docker-kasm", "Folder for workspaces, tasks and lifetimes")
-	flags.StringVar(&o.socket, "socket", dial.Socket, "Socket to answer on")
+	flags.StringVar(&o.socket, "socket", dial.Socket, "Socket to answer on, unless systemd passes one")
 	flags.StringVar(&o.group, "group", "", "Group that may use the socket, besides its owner")
 	flags.StringVarP(&o.host, "host", "H", "", "Engine's socket (default is that of DOCKER_HOST, or of the system)")
 	flags.StringVar(&o.logFormat, "log-format", "text", `Format of the log ("text", "json")`)
@@ -122,7 +126,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		return err
 	}
 	tasks, bad, err := task.Open(task.Options{
-		Dir: filepath.Join(o.data, "tasks"), AtOnce: o.snapshots, Grace: time.Minute,
+		Dir: filepath.Join(o.data, "tasks"), AtOnce: o.snapshots, Grace: grace,
 		Report: func(err error) { log.Error("tasks", "error", err) },
 	})
 	if err != nil {
@@ -151,6 +155,8 @@ func serve(ctx context.Context, o serveOptions) error {
 	if err != nil {
 		return err
 	}
+	// Not the flag's: systemd may have made another.
+	socket := l.Addr().String()
 	v := version.Get()
 	s := &server.Server{
 		Shelf: books, Tasks: tasks, Jobs: jobs, Watcher: watcher, Lifetimes: lifetimes, Feed: news, Engine: engine, Log: log, Started: time.Now(),
@@ -169,11 +175,11 @@ func serve(ctx context.Context, o serveOptions) error {
 	group.Go(func() error { return tellTasks(ctx, tasks, news) })
 	group.Go(func() error { house.Watch(ctx, lifetimes.Poke); return nil })
 	group.Go(func() error { return books.Watch(ctx) })
-	group.Go(func() error { return watchdog(ctx, o.socket, log) })
+	group.Go(func() error { return watchdog(ctx, socket, log) })
 	if o.announce {
-		group.Go(func() error { announce(ctx, engine, o.socket, log); return nil })
+		group.Go(func() error { announce(ctx, engine, socket, log); return nil })
 	}
-	log.Info("the helper is ready", "version", v.Version, "socket", l.Addr().String(), "data", o.data, "engine", engine.DaemonHost())
+	log.Info("the helper is ready", "version", v.Version, "socket", socket, "data", o.data, "engine", engine.DaemonHost())
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -1,0 +1,43 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"testing"
+)
+
+// asHelper makes the test's program the helper.
+const asHelper = "KASM_TEST_AS_HELPER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asHelper) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+func TestWrongUseIsToldFromFailure(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		exit int
+	}{
+		{"an unknown flag", []string{"serve", "--sockets", "x"}, exitUsage},
+		{"a flag without its value", []string{"serve", "--tasks"}, exitUsage},
+		{"an unknown command", []string{"sreve"}, exitUsage},
+		{"an argument too many", []string{"dial-stdio", "/run/docker-kasm/helper.sock"}, exitUsage},
+		{"a folder that cannot be made", []string{"serve", "--data", "/dev/null/data"}, 1},
+		{"nothing wrong", []string{"version"}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := start(t, nil, nil, c.args...)
+			if code := p.wait(t); code != c.exit {
+				t.Errorf("exit code %d, want %d: %s", code, c.exit, p.stderr.String())
+			}
+			if told := p.stderr.Len() > 0; told != (c.exit != 0) {
+				t.Errorf("standard error is %q", p.stderr.String())
+			}
+		})
+	}
+}
