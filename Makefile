@@ -32,6 +32,26 @@ install: build ## Install the plugin and the helper for this user
 	install -m 0755 $(HELPERS:%=bin/kasm-helper-%) "$(PLUGIN_DIR)"
 	@echo "installed $(PLUGIN_DIR)/docker-kasm; try: docker kasm --help"
 
+# What a release is for; the helper's programs are packed into each of them.
+PLUGINS := linux-amd64 linux-arm64 darwin-amd64 darwin-arm64 windows-amd64
+EMBEDDED := plugin/commands/helper/embedded
+
+.PHONY: release
+release: $(HELPERS:%=bin/kasm-helper-%) ## Build VERSION for all platforms in dist, the helper in the plugin
+	rm -rf dist $(EMBEDDED)
+	mkdir -p dist $(EMBEDDED)
+	for helper in $(HELPERS:%=kasm-helper-%); do \
+	  install -m 0755 bin/$$helper dist; \
+	  gzip -n9 <bin/$$helper >$(EMBEDDED)/$$helper.gz; \
+	done
+	for platform in $(PLUGINS); do \
+	  ext=; case $$platform in windows-*) ext=.exe;; esac; \
+	  GOOS=$${platform%-*} GOARCH=$${platform#*-} go build -tags embedhelper -trimpath -ldflags '$(LDFLAGS)' \
+	    -o dist/docker-kasm-$$platform$$ext ./plugin/docker-kasm; \
+	done
+	KASM_TEST_VERSION='$(VERSION)' go test -tags embedhelper -count=1 -timeout 5m -run '^TestRelease' ./plugin/commands/helper
+	cd dist && sha256sum -- * >SHA256SUMS
+
 .PHONY: demo
 demo: install ## Do the whole main job on a demo workspace, step by step
 	contrib/demo/demo
@@ -92,7 +112,11 @@ lint: ## Check the code and the scripts
 	$(LINT) run ./...
 	$(LINT) fmt --diff
 	command -v shellcheck >/dev/null || apt-get install -y --no-install-recommends shellcheck >/dev/null
-	shellcheck -x -P SCRIPTDIR -P contrib/engines contrib/engines/engine contrib/engines/test contrib/engines/lib/*.sh contrib/demo/demo contrib/bench/bench .ci/run
+	shellcheck -x -P SCRIPTDIR -P contrib/engines contrib/engines/engine contrib/engines/test contrib/engines/lib/*.sh contrib/demo/demo contrib/bench/bench contrib/systemd/check .ci/run
+
+.PHONY: systemd
+systemd: ## Check the systemd units
+	contrib/systemd/check
 
 .PHONY: docs
 docs: ## Generate contrib/docs/reference from the commands
@@ -106,5 +130,5 @@ generated: docs ## Fail unless generated files and go.mod are current
 
 .PHONY: clean
 clean: ## Remove what was built, and the test engines with their data
-	rm -rf bin
+	rm -rf bin dist $(EMBEDDED)
 	$(ENGINE) clean --all
