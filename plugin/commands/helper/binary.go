@@ -19,7 +19,7 @@ import (
 // in this program, or else the one in a file beside it.
 func binary(platform string) (deploy.Binary, error) {
 	name := dial.Binary + "-" + strings.ReplaceAll(platform, "/", "-")
-	if b, err := embedded(name); !errors.Is(err, fs.ErrNotExist) {
+	if b, err := unpack(programs, name); !errors.Is(err, fs.ErrNotExist) {
 		return b, err
 	}
 	self, err := os.Executable()

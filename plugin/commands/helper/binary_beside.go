@@ -2,11 +2,7 @@
 
 package helper
 
-import (
-	"io/fs"
+import "embed"
 
-	"github.com/docker-kasm/docker-kasm/internal/deploy"
-)
-
-// embedded is for release builds.
-func embedded(string) (deploy.Binary, error) { return deploy.Binary{}, fs.ErrNotExist }
+// programs is for release builds: there is none in others.
+var programs embed.FS
