@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -13,6 +14,10 @@ import (
 func (w *Watcher) evaluate(now time.Time) {
 	for _, t := range w.targets {
 		img, _ := w.images.find(t.name, t.ref)
+		if img.ID == "" && t.image != "" && t.answer.access != engine.Present {
+			// While it was here it may have been pushed.
+			t.answer = answer{}
+		}
 		t.image, t.need, t.compared = img.ID, nothing, false
 	}
 	for _, r := range w.records {

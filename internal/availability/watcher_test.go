@@ -428,3 +428,19 @@ func TestASlowReaderIsToldThatItMissedSome(t *testing.T) {
 		}
 	})
 }
+
+func TestAnImageThatWasHereMeanwhileIsAskedForAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		w := run(t, f, Options{}, container("w", "me/x"))
+		expect(t, w, "w", Missing, "nor in registry docker.io")
+		f.put("me/x:latest", hex(1), "")
+		settle()
+		expect(t, w, "w", Available, "")
+		// Pushed from here.
+		f.setRemote("docker.io/me/x:latest", remote{digest: hex(7)})
+		f.drop("me/x:latest")
+		settle()
+		expect(t, w, "w", Pullable, "not on this engine")
+	})
+}
