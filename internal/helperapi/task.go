@@ -91,7 +91,17 @@ type TaskList struct {
 	Tasks []task.Task `json:"Tasks"`
 }
 
-func taskPath(id, rest string) string { return "/" + Version + "/tasks/" + url.PathEscape(id) + rest }
+// taskPath is where the helper has a task. Paths of some ids lead elsewhere: no
+// task has those.
+func taskPath(id, rest string) (string, error) {
+	switch id {
+	case "":
+		return "", &task.AmbiguousError{}
+	case ".", "..":
+		return "", &task.NotFoundError{ID: id}
+	}
+	return "/" + Version + "/tasks/" + url.PathEscape(id) + rest, nil
+}
 
 // SubmitTask has the helper do something in the background.
 func (c *Client) SubmitTask(ctx context.Context, n NewTask) (task.Task, error) {
@@ -106,34 +116,54 @@ func (c *Client) Tasks(ctx context.Context) ([]task.Task, error) {
 
 // Task looks at one task; id may be a unique prefix, here and below.
 func (c *Client) Task(ctx context.Context, id string) (task.Task, error) {
-	return get[task.Task](ctx, c, taskPath(id, ""))
+	path, err := taskPath(id, "")
+	if err != nil {
+		return task.Task{}, err
+	}
+	return get[task.Task](ctx, c, path)
 }
 
 // CancelTask cancels a task that has not ended.
 func (c *Client) CancelTask(ctx context.Context, id string) error {
-	_, err := send[task.Task](ctx, c, http.MethodPost, taskPath(id, "/cancel"), nil)
+	path, err := taskPath(id, "/cancel")
+	if err != nil {
+		return err
+	}
+	_, err = send[task.Task](ctx, c, http.MethodPost, path, nil)
 	return err
 }
 
 // RetryTask has a task go on that failed, was interrupted, or waits for
 // credentials.
 func (c *Client) RetryTask(ctx context.Context, id string, r RetryTask) (task.Task, error) {
-	return send[task.Task](ctx, c, http.MethodPost, taskPath(id, "/retry"), r)
+	path, err := taskPath(id, "/retry")
+	if err != nil {
+		return task.Task{}, err
+	}
+	return send[task.Task](ctx, c, http.MethodPost, path, r)
 }
 
 // RemoveTask removes a task that has ended, with its log.
 func (c *Client) RemoveTask(ctx context.Context, id string) error {
-	return c.call(ctx, request{method: http.MethodDelete, path: taskPath(id, "")})
+	path, err := taskPath(id, "")
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, request{method: http.MethodDelete, path: path})
 }
 
 // TaskLog reads a task's log: what there is, and with follow what comes until
 // the task ends.
 func (c *Client) TaskLog(ctx context.Context, id string, follow bool) iter.Seq2[task.Line, error] {
-	path := taskPath(id, "/log")
+	path, err := taskPath(id, "/log")
 	if follow {
 		path += "?follow=true"
 	}
 	return func(yield func(task.Line, error) bool) {
+		if err != nil {
+			yield(task.Line{}, err)
+			return
+		}
 		resp, err := c.do(ctx, request{method: http.MethodGet, path: path})
 		if err != nil {
 			yield(task.Line{}, err)
