@@ -49,6 +49,8 @@ func NewClient(dial Dial, user, version string) *Client {
 		Protocols: &protocols,
 		// A connection that has died without a word, as after a sleep, is noticed.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		// The first requests would else make a connection each.
+		MaxConnsPerHost: 1,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := dial(ctx)
 			if err != nil {
