@@ -49,14 +49,14 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 	if err := json.Unmarshal(t.Request, &asked); err != nil {
 		return fmt.Errorf("read what was asked for: %w", err)
 	}
-	var result snapshot.Result
+	var before checkpoint
 	if len(t.Checkpoint) > 0 {
-		if err := json.Unmarshal(t.Checkpoint, &result); err != nil {
+		if err := json.Unmarshal(t.Checkpoint, &before); err != nil {
 			return fmt.Errorf("read how far it came: %w", err)
 		}
 	}
-	if result.ImageID != "" {
-		return j.goOn(ctx, run, asked, result)
+	if before.ImageID != "" {
+		return j.goOn(ctx, run, asked, before)
 	}
 	// By its id: the name may be another's by now.
 	req, err := request(asked, t.Key)
@@ -75,17 +75,24 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 				cancel(err)
 			}
 		},
-		Stepped: func(r snapshot.Result) {
-			if err := keep(run, r); err != nil {
+		Stepped: func(r snapshot.Result, pending []byte) {
+			if err := keep(run, checkpoint{r, string(pending)}); err != nil {
 				cancel(err)
 			}
 		},
 	}
-	result, err = pipeline.Run(ctx, req)
+	result, err := pipeline.Run(ctx, req)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && err != nil {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	return errors.Join(shorten(err), keep(run, result))
+	return errors.Join(shorten(err), keepResult(run, result))
+}
+
+// checkpoint is from where the next attempt at a snapshot goes on: with its push,
+// and before that with Pending, the file of a workspace that is not registered.
+type checkpoint struct {
+	snapshot.Result
+	Pending string `json:"Pending,omitempty"`
 }
 
 // shorten leaves out what only a user at a terminal can follow.
@@ -99,15 +106,23 @@ func shorten(err error) error {
 
 // keep journals what a snapshot has come to: for whoever looks, and for the next
 // attempt.
-func keep(run *task.Run, r snapshot.Result) error {
-	data, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("keep how far the snapshot came: %w", err)
-	}
-	if r.ImageID != "" {
+func keep(run *task.Run, c checkpoint) error {
+	if c.ImageID != "" {
+		data, err := json.Marshal(c)
+		if err != nil {
+			return fmt.Errorf("keep how far the snapshot came: %w", err)
+		}
 		if err := run.Checkpoint(data); err != nil {
 			return err
 		}
+	}
+	return keepResult(run, c.Result)
+}
+
+func keepResult(run *task.Run, r snapshot.Result) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("keep what the snapshot came to: %w", err)
 	}
 	return run.SetResult(data)
 }
@@ -139,18 +154,19 @@ func (j *Jobs) pusher(run *task.Run) push.Pusher {
 }
 
 // goOn does what is left of a snapshot whose image has its name.
-func (j *Jobs) goOn(ctx context.Context, run *task.Run, asked helperapi.Snapshot, result snapshot.Result) error {
+func (j *Jobs) goOn(ctx context.Context, run *task.Run, asked helperapi.Snapshot, before checkpoint) error {
+	result := before.Result
 	run.Log(task.Info, fmt.Sprintf("image %s is there from an earlier attempt", result.Image))
 	ref, err := imageref.ParseTagged(result.Image)
 	if err != nil {
 		return err
 	}
-	if result.Workspace == "" && !asked.NoRegister {
-		if result.Workspace, err = j.registered(ctx, result.ImageID); err != nil {
-			return err
+	if result.Workspace == "" && before.Pending != "" {
+		if result.Workspace, err = j.register(ctx, run, before); err != nil {
+			return fmt.Errorf("the image %s is there, but its workspace is not registered: %w", result.Image, err)
 		}
-		if result.Workspace == "" {
-			return fmt.Errorf("the image %s is there, but its workspace is not registered: register it with `docker kasm workspace create --scope engine --image %s NAME`", result.Image, result.Image)
+		if err := keep(run, checkpoint{Result: result}); err != nil {
+			return err
 		}
 	}
 	if asked.Push || asked.Registry != "" {
@@ -158,7 +174,7 @@ func (j *Jobs) goOn(ctx context.Context, run *task.Run, asked helperapi.Snapshot
 			return err
 		}
 	}
-	if err := keep(run, result); err != nil {
+	if err := keep(run, checkpoint{Result: result}); err != nil {
 		return err
 	}
 	if !asked.Delete {
@@ -172,41 +188,62 @@ func (j *Jobs) goOn(ctx context.Context, run *task.Run, asked helperapi.Snapshot
 	return errors.Join(fmt.Errorf("the session is kept as %s, but not deleted: delete it with `docker kasm rm %s`", result.Image, run.Task().Subject), err)
 }
 
-// registered is the workspace that launches an image, "" if there is none.
-func (j *Jobs) registered(ctx context.Context, imageID string) (string, error) {
-	list, err := j.Catalog.List(ctx)
-	for _, ws := range list {
-		if ws.Snapshot != nil && ws.Snapshot.ImageID == imageID {
-			return ws.Name, nil
-		}
-	}
-	return "", err
-}
-
 func (j *Jobs) pushAgain(ctx context.Context, run *task.Run, ref reference.NamedTagged, result *snapshot.Result) error {
 	if err := run.Step(string(snapshot.StepPush)); err != nil {
 		return err
 	}
-	if result.Digest == "" {
-		img, err := j.Engine.ImageInspect(ctx, ref.String())
-		if err != nil {
-			return fmt.Errorf("look for image %q: %w", result.Image, err)
+	if result.Digest != "" {
+		if _, err := push.SetDigest(ctx, j.Catalog, ref, result.ImageID, result.Digest); err != nil {
+			return fmt.Errorf("image %q is pushed as %s, but its workspace has not got the digest: %w", result.Image, result.Digest, err)
 		}
-		if img.ID != result.ImageID {
-			return fmt.Errorf("%s names another image by now than the one that was made, %s: give that its name again with `docker tag`, and retry", result.Image, result.ImageID)
-		}
-		pusher := j.pusher(run)
-		out, err := pusher.Resume(ctx, ref, asker(run), j.Catalog)
-		if err != nil {
-			return err
-		}
-		result.Digest, result.Verified = out.Digest, out.Verified
 		return nil
 	}
-	if _, err := push.SetDigest(ctx, j.Catalog, ref, result.ImageID, result.Digest); err != nil {
-		return fmt.Errorf("image %q is pushed as %s, but its workspace has not got the digest: %w", result.Image, result.Digest, err)
+	img, err := j.Engine.ImageInspect(ctx, ref.String())
+	if err != nil {
+		return fmt.Errorf("look for image %q: %w", result.Image, err)
 	}
+	if img.ID != result.ImageID {
+		return fmt.Errorf("%s names another image by now than the one that was made, %s: give that its name again with `docker tag`, and retry", result.Image, result.ImageID)
+	}
+	pusher := j.pusher(run)
+	out, err := pusher.Resume(ctx, ref, asker(run), j.Catalog)
+	if err != nil {
+		return err
+	}
+	result.Digest, result.Verified = out.Digest, out.Verified
 	return nil
+}
+
+// register adds the workspace of an image, unless the attempt before came to that
+// and could not say so any more.
+func (j *Jobs) register(ctx context.Context, run *task.Run, before checkpoint) (string, error) {
+	if err := run.Step(string(snapshot.StepRegister)); err != nil {
+		return "", err
+	}
+	list, err := j.Catalog.List(ctx)
+	if err != nil && len(list) == 0 {
+		return "", err
+	}
+	for _, ws := range list {
+		if ws.Snapshot != nil && ws.Snapshot.ImageID == before.ImageID && ws.Image == before.Image {
+			return ws.Name, nil
+		}
+	}
+	ref, err := imageref.ParseTagged(before.Image)
+	if err != nil {
+		return "", err
+	}
+	for {
+		name, err := j.Catalog.UniqueName(ctx, imageref.WorkspaceName(ref))
+		if err != nil {
+			return "", err
+		}
+		_, err = j.Catalog.CreateRaw(ctx, name, []byte(before.Pending))
+		// Another snapshot may have taken the name since it was found free.
+		if !errors.Is(err, workspace.ErrExists) {
+			return name, err
+		}
+	}
 }
 
 // withParent is a catalog that also has the session's workspace, which came with

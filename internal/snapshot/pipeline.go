@@ -150,8 +150,9 @@ type Pipeline struct {
 	// where nobody waits, a push that is interrupted is resumed much later.
 	RegisterFirst bool
 	// Stepped is told what the snapshot has come to after each step; nil if nobody
-	// wants to know.
-	Stepped func(Result)
+	// wants to know. While the image has its name and the workspace is still to be
+	// registered, pending is that workspace's file.
+	Stepped func(r Result, pending []byte)
 	// LockDir is where this user's snapshots keep their locks.
 	LockDir string
 	// Guard starts what tidies up should this process be killed, before the lock
@@ -205,6 +206,8 @@ type job struct {
 	moreHeld bool
 	guard    Guard
 	deleted  bool
+	// workspace is what is registered, nil before that is made up.
+	workspace *workspace.Workspace
 	// unanswered is set when the engine may still be at a commit whose answer
 	// was lost.
 	unanswered bool
@@ -312,7 +315,11 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 		}
 		j.emit(Done, "")
 		if p.Stepped != nil {
-			p.Stepped(j.result)
+			pending, err := j.pending()
+			if err != nil {
+				return j.result, errors.Join(err, j.discard(ctx))
+			}
+			p.Stepped(j.result, pending)
 		}
 	}
 	if err := j.letGo(ctx); err != nil {

@@ -19,6 +19,7 @@ import (
 func (j *job) register(ctx context.Context) error {
 	through := context.WithoutCancel(ctx)
 	ws := j.registration()
+	ws.Snapshot.Digest = j.result.Digest
 	var err error
 	if ws.Name, err = j.Catalog.UniqueName(through, imageref.WorkspaceName(j.plan.ref)); err != nil {
 		return j.notRegistered(err)
@@ -61,9 +62,21 @@ func (j *job) notRegistered(err error) error {
 	return err
 }
 
+// pending is the file of the workspace that is still to be registered, nil for
+// none.
+func (j *job) pending() ([]byte, error) {
+	if j.result.ImageID == "" || j.result.Workspace != "" || j.skip(StepRegister) {
+		return nil, nil
+	}
+	return workspace.Encode(j.registration())
+}
+
 // registration inherits how the session's workspace is run; what it is called
 // and made of is new.
 func (j *job) registration() *workspace.Workspace {
+	if j.workspace != nil {
+		return j.workspace
+	}
 	ws := &workspace.Workspace{Type: workspace.TypeContainer}
 	base := imageref.Familiar(j.plan.ref)
 	if parent := j.plan.workspace; parent != nil {
@@ -86,11 +99,12 @@ func (j *job) registration() *workspace.Workspace {
 	ws.Pull = workspace.PullMissing
 	ws.Snapshot = &workspace.Snapshot{
 		Of: j.plan.session.Workspace, ImageID: j.result.ImageID, Parent: j.plan.container.Config.Image,
-		Created: j.Now().Truncate(1e9), Digest: j.result.Digest,
+		Created: j.Now().Truncate(1e9),
 	}
 	if workspace.ValidName(ws.Snapshot.Of) != nil {
 		ws.Snapshot.Of = ""
 	}
+	j.workspace = ws
 	return ws
 }
 

@@ -1,0 +1,126 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/docker-kasm/docker-kasm/helper/shelf"
+	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/snapshot"
+	"github.com/docker-kasm/docker-kasm/internal/task"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+const imageID = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// A helper can end between an image getting its name and its workspace being
+// registered, or between that and the journal.
+func TestARetryRegistersWhatTheAttemptBeforeCouldNot(t *testing.T) {
+	pending := &workspace.Workspace{
+		Name: "x-v1", FriendlyName: "Snapshot of x", Type: workspace.TypeContainer, Image: "x:v1", Pull: workspace.PullMissing, Enabled: true,
+		Snapshot: &workspace.Snapshot{Of: "x", ImageID: imageID},
+	}
+	other := &workspace.Workspace{Name: "x-v1", Type: workspace.TypeContainer, Image: "other", Pull: workspace.PullMissing}
+	text, err := workspace.Encode(pending)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		there *workspace.Workspace
+		text  []byte
+		want  string
+		count int
+	}{
+		"not registered":              {nil, text, "x-v1", 1},
+		"registered, and not noted":   {pending, text, "x-v1", 1},
+		"the name is another's":       {other, text, "x-v1-2", 2},
+		"none was to be registered":   {nil, nil, "", 0},
+		"another of the name is left": {other, nil, "", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			catalog := workspace.Open(t.TempDir())
+			if c.there != nil {
+				if err := catalog.Create(t.Context(), c.there); err != nil {
+					t.Fatal(err)
+				}
+			}
+			done := retried(t, catalog, checkpoint{snapshot.Result{Image: "x:v1", ImageID: imageID}, string(c.text)})
+			var got snapshot.Result
+			if len(done.Result) > 0 {
+				if err := json.Unmarshal(done.Result, &got); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if done.State != task.Done || got.Workspace != c.want {
+				t.Errorf("%s %s: registered as %q, want %q", done.State, done.Reason, got.Workspace, c.want)
+			}
+			list, err := catalog.List(t.Context())
+			if err != nil || len(list) != c.count {
+				t.Errorf("%d workspaces (%v), want %d", len(list), err, c.count)
+			}
+			if c.want == "" {
+				return
+			}
+			if ws, err := catalog.Get(t.Context(), c.want); err != nil || ws.Snapshot == nil || ws.Snapshot.ImageID != imageID || ws.FriendlyName != "Snapshot of x" {
+				t.Errorf("%+v %v", ws, err)
+			}
+		})
+	}
+}
+
+// retried is a task whose second attempt goes on from a checkpoint.
+func retried(t *testing.T, catalog *workspace.Catalog, from checkpoint) task.Task {
+	t.Helper()
+	tasks, bad, err := task.Open(task.Options{Dir: t.TempDir(), AtOnce: 1})
+	if err != nil || len(bad) > 0 {
+		t.Fatal(err, bad)
+	}
+	books, err := shelf.Open(catalog.Dir(), slog.New(slog.DiscardHandler), func([]*workspace.Workspace) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &Jobs{Catalog: books.As("ann"), Tasks: tasks}
+	tasks.Register(helperapi.TaskSnapshot, func(ctx context.Context, run *task.Run) error {
+		if run.Task().Attempts > 1 {
+			return j.snapshot(ctx, run)
+		}
+		return errors.Join(keep(run, from), errors.New("killed"))
+	})
+	tasks.Start(t.Context())
+	t.Cleanup(func() { _ = tasks.Close(context.Background()) })
+	request, err := json.Marshal(helperapi.Snapshot{Session: "s", NoRegister: from.Pending == ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := tasks.Submit(task.Spec{Kind: helperapi.TaskSnapshot, Request: request})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := func() task.Task {
+		lines, err := tasks.Logs(t.Context(), made.ID, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range lines {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := tasks.Get(made.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := ended(); got.State != task.Failed || !strings.Contains(got.Reason, "killed") {
+		t.Fatalf("%+v", got)
+	}
+	if _, err := j.Retry(made.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	return ended()
+}
