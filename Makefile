@@ -81,9 +81,9 @@ test-desktop: ## Launch, snapshot and launch again a real X desktop, on every en
 	contrib/engines/test 29 containerd --desktop $(DESKTOP)
 
 ROUNDS ?= 20
-FAULTS = KASM_TEST_FAULTS=$(ROUNDS) go test -count=1 -timeout 3h -v -run '^TestFaults$$' ./plugin/e2e
+FAULTS = KASM_TEST_FAULTS=$(ROUNDS) go test -count=1 -timeout 3h -v -run '^Test(Helper)?Faults$$' ./plugin/e2e
 .PHONY: test-faults
-test-faults: ## Fail pushes, kill plugin and engine ROUNDS times (20) at each step, on every engine
+test-faults: ## Fail pushes, kill plugin, helper and engine ROUNDS times (20) at each step, on every engine
 	contrib/engines/test 20.10 overlay2 -- env $(FAULTS)
 	contrib/engines/test 29 overlay2 -- env $(FAULTS)
 	contrib/engines/test 29 containerd -- env $(FAULTS)

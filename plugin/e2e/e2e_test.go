@@ -33,6 +33,9 @@ type suite struct {
 
 const baseImage = "kasm-e2e-base:latest"
 
+// awaited is how long a script waits for what is to come.
+const awaited = time.Minute
+
 func newSuite(t *testing.T) suite {
 	t.Helper()
 	if os.Getenv("KASM_TEST_ENGINE") == "" {
@@ -324,18 +327,38 @@ func setenv(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
-// await runs docker kasm until it succeeds: `await kasm ARGS`.
+// await waits until docker kasm, or docker, succeeds and its stdout matches, or a
+// file has what matches: `await [-m PATTERN] kasm|docker ARGS`, `await -m PATTERN
+// file NAME`.
 func await(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 || args[0] != "kasm" {
-		ts.Fatalf("usage: await kasm ARGS")
+	matches := regexp.MustCompile("")
+	if len(args) > 2 && args[0] == "-m" {
+		var err error
+		matches, err = regexp.Compile("(?m)" + args[1])
+		ts.Check(err)
+		args = args[2:]
 	}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await [-m PATTERN] kasm|docker|file ARGS")
+	}
+	look := func() (string, error) {
+		if args[0] == "file" {
+			data, err := os.ReadFile(ts.MkAbs(args[1]))
+			return string(data), err
+		}
 		err := ts.Exec("docker", args...)
-		if err == nil {
+		return ts.ReadFile("stdout"), err
+	}
+	if args[0] == "docker" {
+		args = args[1:]
+	}
+	for end := time.Now().Add(awaited); ; time.Sleep(250 * time.Millisecond) {
+		text, err := look()
+		if err == nil && matches.MatchString(text) {
 			return
 		}
 		if time.Now().After(end) {
-			ts.Fatalf("%s: %v", strings.Join(args, " "), err)
+			ts.Fatalf("%s does not come to %s: %v\n%s", strings.Join(args, " "), matches, err, text)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -112,4 +113,13 @@ func requests(ts *testscript.TestScript, neg bool, args []string) {
 		fmt.Fprintf(&text, "%s %s %d\n", r.Method, r.Path, r.Status)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text.String()), 0o600))
+}
+
+// proxied puts a proxy in front of a registry, and returns its address.
+func proxied(t *testing.T, registry string) (*faultproxy.Proxy, string) {
+	t.Helper()
+	proxy := faultproxy.New(registry)
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	return proxy, strings.TrimPrefix(server.URL, "http://")
 }

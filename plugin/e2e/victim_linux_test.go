@@ -23,6 +23,7 @@ import (
 	"github.com/docker/docker/api/types/volume"
 	"github.com/gofrs/flock"
 
+	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
@@ -256,6 +257,9 @@ func (v *victim) leftovers(ctx context.Context) []string {
 	containers, err := v.api.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("name", "^/?docker-kasm-"))})
 	failed(err)
 	for _, c := range containers {
+		if slices.Contains(c.Names, "/"+dial.Volume) {
+			continue // which is not of a snapshot
+		}
 		say("container %v is left", c.Names)
 	}
 	if pids := v.processes(); len(pids) > 0 {
