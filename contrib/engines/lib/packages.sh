@@ -60,8 +60,9 @@ disable_services() {
 	local package unit
 	command -v deb-systemd-helper >/dev/null || return 0
 	for package; do
-		for unit in "${package%.io}".service "${package%.io}".socket; do
-			[ ! -e "/lib/systemd/system/$unit" ] || deb-systemd-helper disable "$unit" >/dev/null || true
+		package=${package%.io} package=${package/#openssh-server/ssh}
+		for unit in "$package".service "$package".socket; do
+			[ ! -e "/lib/systemd/system/$unit" ] || DPKG_MAINTSCRIPT_PACKAGE=$package deb-systemd-helper disable "$unit" >/dev/null || true
 		done
 	done
 }
