@@ -224,26 +224,30 @@ func credentials(dir string) (func(ref string) (string, error), error) {
 	}, nil
 }
 
-// announce makes the volume by which clients find a helper that is a service.
+// announce makes the volume by which clients find a helper that is a service, and
+// again from time to time: `docker volume prune` removes it on some engines.
 func announce(ctx context.Context, engine *client.Client, socket string, log *slog.Logger) {
-	for told := false; ; {
+	for told, warned := false, false; ; {
+		wait := 5 * time.Second
 		v, err := engine.VolumeCreate(ctx, volume.CreateOptions{Name: dial.Volume, Labels: map[string]string{
 			dial.LabelKind: dial.Service, dial.LabelSocket: socket,
 		}})
 		if err == nil {
 			if v.Labels[dial.LabelKind] != dial.Service || v.Labels[dial.LabelSocket] != socket {
-				log.Warn("clients find another helper: volume " + dial.Volume + " on the engine says so; remove that helper with `docker kasm helper uninstall`, or the volume")
+				if !warned {
+					log.Warn("clients find another helper: volume " + dial.Volume + " on the engine says so; remove that helper with `docker kasm helper uninstall`, or the volume")
+				}
+				warned = true
 			}
-			return
-		}
-		if !told {
+			wait = time.Minute
+		} else if !told {
 			log.Warn("the engine does not answer: it is tried again", "error", err)
 			told = true
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(5 * time.Second):
+		case <-time.After(wait):
 		}
 	}
 }
