@@ -259,6 +259,7 @@ func spec(o Options, info system.Info, ref string) (*container.Config, *containe
 func await(ctx context.Context, api API, o Options) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	before := -1
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		asked, stop := context.WithTimeout(ctx, 10*time.Second)
 		err := o.Ready(asked)
@@ -267,7 +268,10 @@ func await(ctx context.Context, api API, o Options) error {
 			return nil
 		}
 		c, inspectErr := api.ContainerInspect(ctx, dial.Volume)
-		if inspectErr == nil && c.State != nil && (c.RestartCount > 1 || !c.State.Running && !c.State.Restarting) {
+		if inspectErr == nil && before < 0 {
+			before = c.RestartCount
+		}
+		if inspectErr == nil && c.State != nil && (c.RestartCount > before+1 || !c.State.Running && !c.State.Restarting) {
 			return fmt.Errorf("the helper ended with exit code %d: %s", c.State.ExitCode, lastLog(ctx, api))
 		}
 		select {
