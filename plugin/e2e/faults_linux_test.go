@@ -90,13 +90,13 @@ func (c *tally) count(fault, at string, met bool, violations int) {
 
 // allMet wants each point at which a registry fails to have been met: a rule
 // that takes no request shows nothing. A containerd store sends a layer in one
-// request, without PATCH.
+// request, without PATCH, and does not ask the registry for its version before.
 func (c *tally) allMet(t *testing.T, containerd bool) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.rows {
-		if r.met == 0 && (r.at != "upload PATCH" || !containerd) {
+		if r.met == 0 && (!containerd || r.at != "upload PATCH" && r.at != "ping") {
 			t.Errorf("%s: nothing was met at %s in %d rounds", r.fault, r.at, r.rounds)
 		}
 	}
