@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/docker/cli/cli/config"
@@ -164,12 +165,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Serve(ctx, l) })
-	group.Go(func() error {
-		// Sessions that a helper which was killed held still go on, before new
-		// tasks begin.
-		jobs.Recover(ctx)
-		return work(ctx, tasks, func(ctx context.Context) { lifetimes.Run(ctx) })
-	})
+	group.Go(func() error { return work(ctx, jobs, lifetimes) })
 	group.Go(func() error { return watcher.Run(ctx) })
 	group.Go(func() error { tellAvailability(ctx, watcher, news); return nil })
 	group.Go(func() error { return tellTasks(ctx, tasks, news) })
@@ -188,14 +184,21 @@ func serve(ctx context.Context, o serveOptions) error {
 }
 
 // work runs tasks and lifetimes until ctx ends, and lets what runs tidy up then.
-func work(ctx context.Context, tasks *task.Store, lifetimes func(context.Context)) error {
+func work(ctx context.Context, jobs *job.Jobs, lifetimes *lifetime.Enforcer) error {
+	var running sync.WaitGroup
+	running.Go(func() { lifetimes.Run(ctx) })
+	// Sessions that a helper which was killed held still go on before new tasks
+	// begin: until then those are queued.
+	jobs.Recover(ctx)
 	if ctx.Err() == nil {
-		tasks.Start(context.WithoutCancel(ctx))
-		lifetimes(ctx)
+		jobs.Tasks.Start(context.WithoutCancel(ctx))
 	}
+	// Lifetimes wait for tasks of theirs.
+	running.Wait()
+	<-ctx.Done()
 	now, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cancel()
-	return tasks.Close(now)
+	return jobs.Tasks.Close(now)
 }
 
 // credentials are those of the docker CLI's configuration in a folder, for
