@@ -63,7 +63,7 @@ func (w *Watcher) nextTarget(now time.Time) (*target, time.Duration) {
 		if t.need == nothing || t.asking || t.host.asking {
 			continue // the end of a request wakes this up
 		}
-		due := t.due(w.options.Recheck, w.images)
+		due := t.due(w.options.Recheck)
 		free := t.host.next(now)
 		if at := later(due, free); at.After(now) {
 			if at.Before(next) {

@@ -120,8 +120,8 @@ func newTarget(ref, name, repository string, h *host, now time.Time) *target {
 		spread: rand.Float64()} //nolint:gosec // chance that spreads requests is no secret
 }
 
-// due is when the registry is to be asked; local are the engine's images.
-func (t *target) due(recheck time.Duration, local images) time.Time {
+// due is when the registry is to be asked.
+func (t *target) due(recheck time.Duration) time.Time {
 	answered := t.answer.access != ""
 	due := t.answer.at
 	switch {
@@ -129,7 +129,7 @@ func (t *target) due(recheck time.Duration, local images) time.Time {
 		// Not all at once after a start, which may be one of many.
 		due = t.added.Add(time.Duration(t.spread * float64(recheck) / 10))
 	case !answered:
-	case t.compared && t.stale(local):
+	case t.compared && t.stale():
 	case t.need == update:
 		due = due.Add(t.spreadOut(recheck))
 	case t.answer.access == engine.Present:
@@ -154,10 +154,9 @@ func (t *target) outdated(local images) bool {
 	return t.answer.digest != "" && t.answer.image == t.image && local.comparable(t.repository, t.image) && !local.has(t.repository, t.image, t.answer.digest)
 }
 
-// stale tells whether the registry has to say it anew, of another image.
-func (t *target) stale(local images) bool {
-	return t.answer.digest != "" && t.answer.image != t.image && !local.has(t.repository, t.image, t.answer.digest)
-}
+// stale tells whether the registry has to say it anew, of another image: what has
+// given that its name here may have changed the registry too.
+func (t *target) stale() bool { return t.answer.digest != "" && t.answer.image != t.image }
 
 // settle takes what a request came to.
 func (t *target) settle(got answer, err error, now time.Time) {
