@@ -45,6 +45,7 @@ func newSuite(t *testing.T) suite {
 	s := suite{plugin: filepath.Join(dir, "docker-kasm"), helper: filepath.Join(dir, "docker-credential-e2e"), host: os.Getenv("DOCKER_HOST")}
 	for output, source := range map[string]string{s.plugin: "../docker-kasm", filepath.Join(dir, "kasm-helper-linux-"+runtime.GOARCH): "../../helper/kasm-helper"} {
 		build := exec.Command("go", "build", "-o", output, source)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // the helper is alone in its image
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("build %s: %v\n%s", source, err, out)
 		}
