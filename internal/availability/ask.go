@@ -86,6 +86,7 @@ func (w *Watcher) nextTarget(now time.Time) (*target, time.Duration) {
 func (w *Watcher) askOne(ctx context.Context, t *target) {
 	w.mu.Lock()
 	image := t.image
+	t.changed = false
 	w.mu.Unlock()
 	got, err := answer{}, error(nil)
 	ref, err := imageref.Parse(t.name)
@@ -100,6 +101,9 @@ func (w *Watcher) askOne(ctx context.Context, t *target) {
 		return
 	}
 	now := time.Now()
+	if err != nil {
+		t.changed = true
+	}
 	t.settle(got, err, now)
 	w.evaluate(now)
 }

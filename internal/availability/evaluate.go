@@ -18,6 +18,9 @@ func (w *Watcher) evaluate(now time.Time) {
 			// While it was here it may have been pushed.
 			t.answer = answer{}
 		}
+		if img.ID != t.image {
+			t.changed = true
+		}
 		t.image, t.need, t.compared = img.ID, nothing, false
 	}
 	for _, r := range w.records {

@@ -99,6 +99,9 @@ type target struct {
 	// image is the id that the name has on the engine, "" for none.
 	image string
 	need  need
+	// changed is set when image has become another since the registry was asked,
+	// and maybe the former again: the registry may be asked much later.
+	changed bool
 	// compared is set if a workspace wants to know whether image is outdated; one
 	// of the same name may want another image, which is not there.
 	compared bool
@@ -156,7 +159,9 @@ func (t *target) outdated(local images) bool {
 
 // stale tells whether the registry has to say it anew, of another image: what has
 // given that its name here may have changed the registry too.
-func (t *target) stale() bool { return t.answer.digest != "" && t.answer.image != t.image }
+func (t *target) stale() bool {
+	return t.answer.digest != "" && (t.changed || t.answer.image != t.image)
+}
 
 // settle takes what a request came to.
 func (t *target) settle(got answer, err error, now time.Time) {
