@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"syscall"
+	"time"
 
 	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/api/types/system"
@@ -56,6 +57,19 @@ func Inspect(ctx context.Context, api InfoClient) (Info, error) {
 		}
 	}
 	return Info{ID: info.ID, Version: info.ServerVersion, Store: store, Registries: info.RegistryConfig}, nil
+}
+
+// Time is the time by the engine's clock. Some engines take long to tell it.
+func Time(ctx context.Context, api InfoClient) (time.Time, error) {
+	info, err := api.Info(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask the engine for its time: %w", err)
+	}
+	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask the engine for its time: %w", err)
+	}
+	return now, nil
 }
 
 // ConnectionLost tells whether an error means that the engine did not answer: it is

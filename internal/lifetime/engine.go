@@ -7,41 +7,33 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/system"
 
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
 // API is what is asked of the Engine API.
 type API interface {
 	session.Lister
-	Info(ctx context.Context) (system.Info, error)
+	engine.InfoClient
 	ContainerInspect(ctx context.Context, container string) (container.InspectResponse, error)
 	ContainerStatsOneShot(ctx context.Context, container string) (container.StatsResponseReader, error)
 }
 
 // FromAPI is the Engine behind an API client.
-func FromAPI(api API) Engine { return engine{api} }
+func FromAPI(api API) Engine { return apiEngine{api} }
 
-type engine struct{ api API }
+type apiEngine struct{ api API }
 
-func (e engine) Now(ctx context.Context) (time.Time, error) {
-	info, err := e.api.Info(ctx)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("ask the engine for its time: %w", err)
-	}
-	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("ask the engine for its time: %w", err)
-	}
-	return now, nil
+func (e apiEngine) Now(ctx context.Context) (time.Time, error) {
+	return engine.Time(ctx, e.api)
 }
 
-func (e engine) List(ctx context.Context) ([]session.Session, error) {
+func (e apiEngine) List(ctx context.Context) ([]session.Session, error) {
 	return session.List(ctx, e.api, session.ListOptions{All: true})
 }
 
-func (e engine) Started(ctx context.Context, id string) (time.Time, error) {
+func (e apiEngine) Started(ctx context.Context, id string) (time.Time, error) {
 	c, err := e.api.ContainerInspect(ctx, id)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("inspect session %s: %w", id, err)
@@ -56,7 +48,7 @@ func (e engine) Started(ctx context.Context, id string) (time.Time, error) {
 	return at, nil
 }
 
-func (e engine) Usage(ctx context.Context, id string) (Usage, error) {
+func (e apiEngine) Usage(ctx context.Context, id string) (Usage, error) {
 	res, err := e.api.ContainerStatsOneShot(ctx, id)
 	if err != nil {
 		return Usage{}, fmt.Errorf("read what session %s uses: %w", id, err)

@@ -20,8 +20,9 @@ import (
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/api/types/volume"
+
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 )
 
 const (
@@ -45,7 +46,7 @@ const (
 
 // Lister is what is asked of the engine to look at locks.
 type Lister interface {
-	Info(ctx context.Context) (system.Info, error)
+	engine.InfoClient
 	VolumeList(ctx context.Context, options volume.ListOptions) (volume.ListResponse, error)
 }
 
@@ -413,13 +414,9 @@ func age(ctx context.Context, api Lister, holders []Holder) error {
 	if len(holders) == 0 {
 		return nil
 	}
-	info, err := api.Info(ctx)
+	now, err := engine.Time(ctx, api)
 	if err != nil {
-		return fmt.Errorf("ask the engine for its time: %w", err)
-	}
-	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
-	if err != nil {
-		return fmt.Errorf("ask the engine for its time: %w", err)
+		return err
 	}
 	for i := range holders {
 		holders[i].Dead = now.Sub(holders[i].Since) > Lease

@@ -107,13 +107,9 @@ func (c *clock) justNow(ctx context.Context, api engine.InfoClient) (string, err
 
 // engineTime is the time by the engine's clock, as it takes it for events.
 func engineTime(ctx context.Context, api engine.InfoClient) (string, error) {
-	info, err := api.Info(ctx)
+	now, err := engine.Time(ctx, api)
 	if err != nil {
-		return "", fmt.Errorf("ask the engine for its time: %w", err)
-	}
-	now, err := time.Parse(time.RFC3339Nano, info.SystemTime)
-	if err != nil {
-		return "", fmt.Errorf("ask the engine for its time: %w", err)
+		return "", err
 	}
 	return fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()), nil
 }
