@@ -216,14 +216,11 @@ func credentials(dir string) (func(ref string) (string, error), error) {
 		if err != nil {
 			return "", err
 		}
-		found, err := file.GetAuthConfig(imageref.AuthKey(imageref.Host(named)))
+		found, err := push.Stored(file, imageref.Host(named))
 		if err != nil {
 			return "", err
 		}
-		return registry.EncodeAuthConfig(registry.AuthConfig{
-			Username: found.Username, Password: found.Password, Auth: found.Auth,
-			ServerAddress: found.ServerAddress, IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken,
-		})
+		return registry.EncodeAuthConfig(found)
 	}, nil
 }
 

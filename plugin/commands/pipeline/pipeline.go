@@ -51,14 +51,7 @@ func Pusher(dockerCLI command.Cli, retries uint, report func(push.Event)) push.P
 // Auth returns the user's credentials for a registry host from the docker CLI's
 // configuration and credential helpers; zero when there are none.
 func Auth(dockerCLI command.Cli, host string) (registry.AuthConfig, error) {
-	found, err := dockerCLI.ConfigFile().GetAuthConfig(imageref.AuthKey(host))
-	if err != nil {
-		return registry.AuthConfig{}, err
-	}
-	return registry.AuthConfig{
-		Username: found.Username, Password: found.Password, Auth: found.Auth,
-		ServerAddress: found.ServerAddress, IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken,
-	}, nil
+	return push.Stored(dockerCLI.ConfigFile(), host)
 }
 
 // EncodedAuth is Auth for an image reference, encoded for the engine.
