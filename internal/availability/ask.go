@@ -101,10 +101,14 @@ func (w *Watcher) askOne(ctx context.Context, t *target) {
 		return
 	}
 	now := time.Now()
+	renewed := t.changed
 	if err != nil {
 		t.changed = true
 	}
 	t.settle(got, err, now)
+	if renewed {
+		t.renew() // it may have been answered before what changed
+	}
 	w.evaluate(now)
 }
 

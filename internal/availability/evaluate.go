@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -14,9 +13,9 @@ import (
 func (w *Watcher) evaluate(now time.Time) {
 	for _, t := range w.targets {
 		img, _ := w.images.find(t.name, t.ref)
-		if img.ID == "" && t.image != "" && t.answer.access != engine.Present {
+		if img.ID == "" && t.image != "" {
 			// While it was here it may have been pushed.
-			t.answer = answer{}
+			t.renew()
 		}
 		if img.ID != t.image {
 			t.changed = true

@@ -93,9 +93,9 @@ func (f *fake) put(name, id, digest string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tags[name] = id
-	action := events.ActionTag
+	action, actor := events.ActionTag, id
 	if digest != "" {
-		action = events.ActionPull
+		action, actor = events.ActionPull, name
 		ref, err := reference.ParseNormalizedNamed(name)
 		if err != nil {
 			panic(err)
@@ -104,7 +104,16 @@ func (f *fake) put(name, id, digest string) {
 			f.pulled[id] = append(f.pulled[id], known)
 		}
 	}
-	f.emit(events.ImageEventType, action, id)
+	f.emit(events.ImageEventType, action, actor)
+}
+
+// push gives a name its digest in the registry. actor is what the engine's event
+// of it names.
+func (f *fake) push(name, digest, actor string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.remote[name] = remote{digest: digest}
+	f.emit(events.ImageEventType, events.ActionPush, actor)
 }
 
 func (f *fake) drop(name string) {

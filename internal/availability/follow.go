@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
@@ -180,7 +181,26 @@ func (w *Watcher) note(m events.Message) bool {
 	}
 	w.stats.events++
 	w.stats.lastEvent = m.TimeNano
+	if m.Action == events.ActionPush || m.Action == events.ActionPull {
+		w.transferred(m.Actor.ID)
+	}
 	return true
+}
+
+// transferred has registries asked anew for what was pushed or pulled under a
+// name: that has happened before the next list of images, and maybe to another
+// image than that list has. w.mu is held.
+func (w *Watcher) transferred(name string) {
+	ref, err := reference.ParseNormalizedNamed(name)
+	if err != nil {
+		return
+	}
+	for _, t := range w.targets {
+		// A push of all tags names the repository only.
+		if t.ref == ref.String() || reference.IsNameOnly(ref) && t.repository == ref.Name() {
+			t.renew()
+		}
+	}
 }
 
 func (w *Watcher) beginList() int64 {

@@ -100,7 +100,8 @@ type target struct {
 	image string
 	need  need
 	// changed is set when image has become another since the registry was asked,
-	// and maybe the former again: the registry may be asked much later.
+	// and maybe the former again, as the registry may be asked much later; and
+	// when the engine has sent or fetched the name meanwhile.
 	changed bool
 	// compared is set if a workspace wants to know whether image is outdated; one
 	// of the same name may want another image, which is not there.
@@ -161,6 +162,14 @@ func (t *target) outdated(local images) bool {
 // given that its name here may have changed the registry too.
 func (t *target) stale() bool {
 	return t.answer.digest != "" && (t.changed || t.answer.image != t.image)
+}
+
+// renew has the registry asked anew.
+func (t *target) renew() {
+	t.changed = true
+	if t.answer.access != engine.Present {
+		t.answer = answer{}
+	}
 }
 
 // settle takes what a request came to.

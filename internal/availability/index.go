@@ -29,16 +29,28 @@ func indexWith(list []image.Summary, fullName func(string) (string, bool)) image
 	}
 	for _, img := range list {
 		idx.byID[img.ID] = img
-		for _, name := range img.RepoTags {
-			if key, ok := fullName(name); ok {
-				idx.byName[key] = img
-			}
+		digested := func(key string) {
+			idx.byName[key] = img
+			repository, _, _ := strings.Cut(key, "@")
+			idx.compared[repository+"@"+img.ID] = struct{}{}
 		}
+		isDigest := false
 		for _, name := range img.RepoDigests {
 			if key, ok := fullName(name); ok {
-				idx.byName[key] = img
-				repository, _, _ := strings.Cut(key, "@")
-				idx.compared[repository+"@"+img.ID] = struct{}{}
+				digested(key)
+				isDigest = isDigest || strings.HasSuffix(key, "@"+img.ID)
+			}
+		}
+		for _, name := range img.RepoTags {
+			key, ok := fullName(name)
+			if !ok {
+				continue
+			}
+			idx.byName[key] = img
+			if isDigest {
+				// The containerd store's ids are digests, in every repository;
+				// its RepoDigests names one of them only.
+				digested(key[:strings.LastIndexByte(key, ':')] + "@" + img.ID)
 			}
 		}
 	}

@@ -209,6 +209,28 @@ func TestOutdatedImages(t *testing.T) {
 			}
 			expect(t, w, "a", Available, "")
 		},
+		"are found after a push of another image that no list saw": func(t *testing.T, f *fake) {
+			f.setRemote(ref, remote{digest: hex(10)})
+			w := start(t, f, container("a", "me/firefox:1"))
+			for _, actor := range []string{"me/firefox:1", "me/firefox"} {
+				f.push(ref, hex(11), actor)
+				settle()
+				expect(t, w, "a", Outdated, "")
+				f.put("me/firefox:1", hex(1), hex(11))
+				f.setRemote(ref, remote{digest: hex(11)})
+				settle()
+				expect(t, w, "a", Available, "")
+				f.put("me/firefox:1", hex(2), hex(12))
+				f.push(ref, hex(12), actor)
+				settle()
+			}
+			asked := len(f.requests(ref))
+			f.push("docker.io/me/firefox:2", hex(13), "me/firefox:2")
+			settle()
+			if n := len(f.requests(ref)); n != asked {
+				t.Errorf("%d requests after the push of another tag", n-asked)
+			}
+		},
 		"are found though another workspace of the name misses its own": func(t *testing.T, f *fake) {
 			f.setRemote(ref, remote{digest: hex(11)})
 			f.setRemote("docker.io/me/later:1", remote{digest: hex(11)})
@@ -219,6 +241,18 @@ func TestOutdatedImages(t *testing.T) {
 			settle()
 			expect(t, w, "a", Outdated, "")
 			expect(t, w, "s", Pullable, "belongs to another image on this engine")
+		},
+		"are found where ids are digests, though another repository is named with it": func(t *testing.T, f *fake) {
+			f.with(func() { f.pulled[hex(20)] = []string{"docker.io/me/former@" + hex(20)} })
+			f.put("me/firefox:1", hex(20), "")
+			f.setRemote(ref, remote{digest: hex(21)})
+			w := start(t, f, container("a", "me/firefox:1"))
+			w.SetWorkspaces([]*workspace.Workspace{container("a", "me/firefox:1"), container("b", "me/firefox@"+hex(20))})
+			expect(t, w, "a", Outdated, "")
+			expect(t, w, "b", Available, "")
+			f.push(ref, hex(20), "me/firefox:1")
+			settle()
+			expect(t, w, "a", Available, "")
 		},
 		"are no longer outdated when the registry loses the tag": func(t *testing.T, f *fake) {
 			f.setRemote(ref, remote{digest: hex(11)})

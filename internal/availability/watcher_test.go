@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/events"
 
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
@@ -441,6 +442,28 @@ func TestAnImageThatWasHereMeanwhileIsAskedForAnew(t *testing.T) {
 		f.setRemote("docker.io/me/x:latest", remote{digest: hex(7)})
 		f.drop("me/x:latest")
 		settle()
+		expect(t, w, "w", Pullable, "not on this engine")
+	})
+}
+
+func TestAPushThatNoListSawIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		w := run(t, f, Options{}, container("w", "me/x"))
+		expect(t, w, "w", Missing, "nor in registry docker.io")
+		f.push("docker.io/me/x:latest", hex(7), "me/x:latest")
+		settle()
+		expect(t, w, "w", Pullable, "not on this engine")
+	})
+}
+
+func TestAPushDuringARequestIsAskedForAfterIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.setRemote("docker.io/me/x:latest", remote{err: cerrdefs.ErrNotFound, takes: time.Minute / 6})
+		w := run(t, f, Options{}, container("w", "me/x"))
+		f.push("docker.io/me/x:latest", hex(7), "me/x:latest")
+		time.Sleep(time.Minute)
 		expect(t, w, "w", Pullable, "not on this engine")
 	})
 }
