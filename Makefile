@@ -64,9 +64,14 @@ GOTEST := go test -timeout 30m
 test: ## Run all tests against a 20.10 engine, installing what is missing
 	contrib/engines/test 20.10 overlay2 -- $(GOTEST) ./...
 
+SESSIONS ?= 200
 .PHONY: test-engines
-test-engines: test-29 ## Run the end-to-end tests on every engine and image store
+test-engines: test-29 test-many ## Run the end-to-end tests on every engine and image store
 	contrib/engines/test 20.10 overlay2 -- $(GOTEST) -count=1 ./plugin/e2e
+
+.PHONY: test-many
+test-many: ## Start, stop, pause and delete SESSIONS (200) at once, on one engine
+	contrib/engines/test 29 overlay2 -- env KASM_TEST_SESSIONS=$(SESSIONS) $(GOTEST) -count=1 -v -run '^TestManySessionsAtOnce$$' ./plugin/e2e
 
 .PHONY: test-29
 test-29: ## Run the end-to-end tests on 29 only, with either image store

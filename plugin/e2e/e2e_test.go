@@ -294,10 +294,19 @@ func masked(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: masked stdout|stderr|FILE GOLDEN")
 	}
-	got := ts.ReadFile(args[0])
+	got := mask(ts.ReadFile(args[0]), ts.Getenv("N"), "N", ts.Getenv("WORK"), "WORK")
+	ts.Check(os.WriteFile(ts.MkAbs("masked.out"), []byte(got), 0o600))
+	want := ts.ReadFile(args[1])
+	if got != want {
+		ts.Fatalf("%s differs from %s:\n%s\ninstead of:\n%s", args[0], args[1], got, want)
+	}
+}
+
+// mask replaces what differs from run to run; names are pairs of a name and what
+// it stands for.
+func mask(text string, names ...string) string {
+	text = strings.NewReplacer(names...).Replace(text)
 	for _, m := range []struct{ pattern, with string }{
-		{regexp.QuoteMeta(ts.Getenv("N")), "N"},
-		{regexp.QuoteMeta(ts.Getenv("WORK")), "WORK"},
 		{`sha256:[0-9a-f]{64}`, "SHA256"},
 		{`\b[0-9a-f]{12}\b`, "ID"},
 		{`-[0-9a-f]{6}\b`, "-ID"},
@@ -309,15 +318,11 @@ func masked(ts *testscript.TestScript, neg bool, args []string) {
 		{`\b\d+(\.\d+)?([kKMG]i?)?B\b`, "SIZE"},
 		{`:\d{5}\b`, ":PORT"},
 	} {
-		got = regexp.MustCompile(m.pattern).ReplaceAllString(got, m.with)
+		text = regexp.MustCompile(m.pattern).ReplaceAllString(text, m.with)
 	}
-	got = regexp.MustCompile(` {2,}`).ReplaceAllString(got, "  ")
-	got = regexp.MustCompile(`(?m) +$`).ReplaceAllString(got, "")
-	ts.Check(os.WriteFile(ts.MkAbs("masked.out"), []byte(got), 0o600))
-	want := ts.ReadFile(args[1])
-	if got != want {
-		ts.Fatalf("%s differs from %s:\n%s\ninstead of:\n%s", args[0], args[1], got, want)
-	}
+	text = regexp.MustCompile(` {2,}`).ReplaceAllString(text, "  ")
+	text = regexp.MustCompile(`(?m) +$`).ReplaceAllString(text, "")
+	return text
 }
 
 // setenv sets a variable to the last stdout, without the newline at its end.

@@ -2,12 +2,13 @@
 # shellcheck disable=SC2154 # cache_root and the versions: set by ../engine
 
 cmd_install() {
-	[ $# -eq 1 ] || die "usage: engine install 20.10|29|ssh"
+	[ $# -eq 1 ] || die "usage: engine install 20.10|29|ssh|terminal"
 	case $1 in
 	20.10) install_2010 && say "20.10 is ready: $(/usr/sbin/dockerd --version)" ;;
 	29) install_29 && say "29 is ready: $("$(bin_29)/dockerd" --version)" ;;
 	ssh) packages openssh-server openssh-client ;; # by which tests reach an engine
-	*) die "unknown kind '$1': 20.10, 29 or ssh" ;;
+	terminal) packages tmux ;; # on which tests look at what people see
+	*) die "unknown kind '$1': 20.10, 29, ssh or terminal" ;;
 	esac
 }
 
