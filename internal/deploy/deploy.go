@@ -51,6 +51,7 @@ type API interface {
 	ImageList(ctx context.Context, options image.ListOptions) ([]image.Summary, error)
 	ImageRemove(ctx context.Context, image string, options image.RemoveOptions) ([]image.DeleteResponse, error)
 	VolumeCreate(ctx context.Context, options volume.CreateOptions) (volume.Volume, error)
+	VolumeList(ctx context.Context, options volume.ListOptions) (volume.ListResponse, error)
 	VolumeRemove(ctx context.Context, volumeID string, force bool) error
 	ContainerCreate(ctx context.Context, config *container.Config, hostConfig *container.HostConfig, networkingConfig *network.NetworkingConfig, platform *ocispec.Platform, name string) (container.CreateResponse, error)
 	ContainerInspect(ctx context.Context, container string) (container.InspectResponse, error)
@@ -67,6 +68,8 @@ type Options struct {
 	Binary func(platform string) (Binary, error)
 	// Version is that of the plugin.
 	Version string
+	// User is who does it, for others to read who have to wait.
+	User string
 	// Socket is the engine's socket on its host, "" for the former one, or what
 	// FindSocket returns.
 	Socket     string
@@ -132,7 +135,16 @@ var ErrService = errors.New("the helper of this engine is a service on its host:
 // Install sets the helper up, unless it is there, and waits until it answers. It
 // returns whether there was something to do. Of several that do it at once, all
 // end with the one helper.
-func Install(ctx context.Context, api API, o Options) (bool, error) {
+func Install(ctx context.Context, api API, o Options) (changed bool, err error) {
+	ctx, done, err := takeTurn(ctx, api, o.User, o.Report)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	return install(ctx, api, o)
+}
+
+func install(ctx context.Context, api API, o Options) (bool, error) {
 	state, err := Look(ctx, api)
 	if err != nil {
 		return false, err
@@ -159,6 +171,10 @@ func Install(ctx context.Context, api API, o Options) (bool, error) {
 		}
 		return false, err
 	}
+	if made != "" {
+		// One that an upgrade has put aside which was killed.
+		return true, remove(ctx, api, former)
+	}
 	return !running, nil
 }
 
@@ -170,7 +186,7 @@ func start(ctx context.Context, api API, o Options) error {
 }
 
 // create makes the container, and whatever it needs. It returns the id, "" if
-// another was faster.
+// there is one by now.
 func create(ctx context.Context, api API, o Options, name string) (string, error) {
 	info, err := api.Info(ctx)
 	if err != nil {
@@ -282,8 +298,26 @@ func await(ctx context.Context, api API, o Options) error {
 	}
 }
 
-// Uninstall removes the helper's container and images; purge its data as well.
-func Uninstall(ctx context.Context, api API, purge bool) error {
+// UninstallOptions say how the helper is removed.
+type UninstallOptions struct {
+	// Purge removes its data as well.
+	Purge bool
+	// User and Report are as those of Options.
+	User   string
+	Report func(string)
+}
+
+// Uninstall removes the helper's container and images.
+func Uninstall(ctx context.Context, api API, o UninstallOptions) (err error) {
+	ctx, done, err := takeTurn(ctx, api, o.User, o.Report)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	return uninstall(ctx, api, o.Purge)
+}
+
+func uninstall(ctx context.Context, api API, purge bool) error {
 	state, err := Look(ctx, api)
 	if err != nil {
 		return err

@@ -20,7 +20,17 @@ const former = dial.Volume + "-former"
 // Upgrade puts this plugin's helper in the place of the one that is there, with
 // its data and its settings but for those that are given. Should the new one not
 // come up, the former is put back. It returns whether there was something to do.
-func Upgrade(ctx context.Context, api API, o Options) (bool, error) {
+// Of several at once, each waits for the one before it.
+func Upgrade(ctx context.Context, api API, o Options) (changed bool, err error) {
+	ctx, done, err := takeTurn(ctx, api, o.User, o.Report)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, done()) }()
+	return upgrade(ctx, api, o)
+}
+
+func upgrade(ctx context.Context, api API, o Options) (bool, error) {
 	state, err := Look(ctx, api)
 	if err != nil {
 		return false, err
@@ -40,7 +50,7 @@ func Upgrade(ctx context.Context, api API, o Options) (bool, error) {
 	case state.Container == nil && state.Kind == "":
 		return false, dial.ErrNone
 	case state.Container == nil:
-		return Install(ctx, api, o)
+		return install(ctx, api, o)
 	}
 	now := state.Container.Config
 	if o.Socket == "" {
@@ -59,7 +69,7 @@ func Upgrade(ctx context.Context, api API, o Options) (bool, error) {
 		return false, err
 	}
 	if now.Image == ref && now.Labels[labelSocket] == o.Socket && maps.Equal(settings(now), o.Settings) {
-		return Install(ctx, api, o)
+		return install(ctx, api, o)
 	}
 	// From here on it is seen through, so that there is a helper at its end.
 	return replace(context.WithoutCancel(ctx), api, o, state.Container.ID, ref)
@@ -92,8 +102,8 @@ func replace(ctx context.Context, api API, o Options, old, ref string) (bool, er
 		return back(err)
 	}
 	if made == "" {
-		// Somebody else's has the name: it is theirs to see that it runs.
-		return false, errors.New("another upgrade of the helper is under way: wait until it is done, and look at `docker kasm helper status`")
+		// Not by a command that takes turns: it is theirs to see that it runs.
+		return false, errors.New("container " + dial.Volume + " was made by somebody else meanwhile: look at `docker kasm helper status`, and upgrade again")
 	}
 	if err := start(ctx, api, o); err != nil {
 		return back(errors.Join(err, remove(ctx, api, made)))

@@ -59,7 +59,8 @@ type API interface {
 
 // Holder tells who has a lock.
 type Holder struct {
-	// Key is what is locked, such as a container's id.
+	// Key is what is locked: a container's id, or something else whose key begins
+	// with a dot, as no container's does.
 	Key string
 	// Run is the random id of what the lock is held for.
 	Run string
@@ -375,14 +376,16 @@ func remove(ctx context.Context, api API, h Holder) error {
 // Volume is the name of the volume that the lock is.
 func (h Holder) Volume() string { return prefix + h.Key + "." + strconv.Itoa(h.Generation) }
 
-// List returns the holders of the lock of a key, "" for all locks but those of
-// the keys in but.
+// List returns the holders of the lock of a key, "" for the locks of all
+// containers but those in but. A key that begins with a dot is of something else.
 func List(ctx context.Context, api Lister, key string, but ...string) ([]Holder, error) {
 	out, err := list(ctx, api, key)
 	if err != nil {
 		return nil, err
 	}
-	out = slices.DeleteFunc(out, func(h Holder) bool { return slices.Contains(but, h.Key) })
+	out = slices.DeleteFunc(out, func(h Holder) bool {
+		return slices.Contains(but, h.Key) || key == "" && strings.HasPrefix(h.Key, ".")
+	})
 	if err := age(ctx, api, out); err != nil {
 		return nil, err
 	}

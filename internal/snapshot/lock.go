@@ -72,7 +72,7 @@ func (j *job) lookAgain(ctx context.Context) error {
 // other snapshot of theirs will.
 func (j *job) tidyAfterGone(ctx context.Context) {
 	// Engines whose locks cannot be read are found out when ours is taken.
-	all, _ := lock.List(ctx, j.API, "", namesKey, j.plan.session.ID)
+	all, _ := lock.List(ctx, j.API, "", j.plan.session.ID)
 	for _, h := range all {
 		if !h.Dead {
 			continue
@@ -92,8 +92,7 @@ func (j *job) tidyAfterGone(ctx context.Context) {
 	}
 }
 
-// namesKey is the key of the lock under which images get their names. No
-// container can be called so.
+// namesKey is the key of the lock under which images get their names.
 const namesKey = ".names"
 
 // taken is a lock that is held in both ways.

@@ -16,7 +16,7 @@ func (p *Pipeline) Recover(ctx context.Context) error {
 		return err
 	}
 	j := &job{Pipeline: p, id: id, plan: &plan{}}
-	all, err := lock.List(ctx, p.API, "", namesKey)
+	all, err := lock.List(ctx, p.API, "")
 	if err != nil {
 		return err
 	}

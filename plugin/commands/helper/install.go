@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/docker-kasm/docker-kasm/internal/deploy"
+	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/version"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
@@ -110,7 +111,7 @@ func deployment(dockerCLI command.Cli, flags *pflag.FlagSet, options settings) (
 		return deploy.Options{}, err
 	}
 	return deploy.Options{
-		Binary: binary, Version: version.Get().Version, Socket: options.socket, Settings: options.given(flags),
+		Binary: binary, Version: version.Get().Version, User: connect.User(), Socket: options.socket, Settings: options.given(flags),
 		FindSocket: func(ctx context.Context) (string, error) { return engineSocket(ctx, dockerCLI) },
 		Ready: func(ctx context.Context) error {
 			client, err := connect.Helper(ctx, dockerCLI)
@@ -120,7 +121,7 @@ func deployment(dockerCLI command.Cli, flags *pflag.FlagSet, options settings) (
 			defer client.Close()
 			return client.Ready(ctx)
 		},
-		Report: func(text string) { fmt.Fprintln(dockerCLI.Err(), text) },
+		Report: func(text string) { fmt.Fprintln(dockerCLI.Err(), display.Line(text)) },
 	}, nil
 }
 

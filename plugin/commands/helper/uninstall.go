@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/deploy"
+	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
 )
 
 type uninstallOptions struct{ force, purge bool }
@@ -53,7 +55,10 @@ func runUninstall(ctx context.Context, dockerCLI command.Cli, options uninstallO
 			return errors.New("nothing was removed")
 		}
 	}
-	if err := deploy.Uninstall(ctx, dockerCLI.Client(), options.purge); err != nil {
+	if err := deploy.Uninstall(ctx, dockerCLI.Client(), deploy.UninstallOptions{
+		Purge: options.purge, User: connect.User(),
+		Report: func(text string) { fmt.Fprintln(dockerCLI.Err(), display.Line(text)) },
+	}); err != nil {
 		return err
 	}
 	fmt.Fprintln(dockerCLI.Err(), "the helper is removed")

@@ -17,7 +17,7 @@ func newUpgradeCommand(dockerCLI command.Cli) *cobra.Command {
 		Short: "Put this plugin's helper in the place of the one that is there",
 		Long: `Put this plugin's helper in the place of the one that is there. It keeps all data,
 and the settings that are not given again. Should it not come up, the former
-helper goes on.`,
+helper goes on. Of several at once, each waits for the one before it.`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			deployment, err := deployment(dockerCLI, cmd.Flags(), options)
