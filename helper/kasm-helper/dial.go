@@ -19,7 +19,8 @@ func newDialCommand() *cobra.Command {
 		Use:   "dial-stdio",
 		Short: "Connect standard input and output with the helper's socket",
 		Long: `Connect standard input and output with the helper's socket. This is how
-"docker kasm" reaches a helper on another machine or in a container.`,
+"docker kasm" reaches a helper on another machine or in a container. It connects
+with a socket only if root, or who runs this, listens on it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return dialStdio(cmd.Context(), socket, os.Stdin, os.Stdout)
@@ -39,6 +40,11 @@ func dialStdio(ctx context.Context, socket string, in io.Reader, out io.Writer) 
 		return fmt.Errorf("connect to the helper: %w: is it running", err)
 	}
 	defer conn.Close()
+	// The path may be what a volume's label says, which more people can set than
+	// may listen there.
+	if err := dial.Trust(conn); err != nil {
+		return fmt.Errorf("connect to the helper: %w", err)
+	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	go func() {

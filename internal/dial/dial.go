@@ -78,17 +78,11 @@ func Find(ctx context.Context, api API, endpoint string) (*Way, error) {
 	switch kind := mark.Labels[LabelKind]; kind {
 	case Container:
 		// Its data may be all that there is of it.
-		c, err := api.ContainerInspect(ctx, Volume)
-		if cerrdefs.IsNotFound(err) {
-			return nil, ErrNone
-		}
+		id, err := find(ctx, api)
 		if err != nil {
-			return nil, fmt.Errorf("look for the helper: %w", err)
+			return nil, err
 		}
-		if c.Config == nil || c.Config.Labels[LabelKind] != Container {
-			return nil, fmt.Errorf("look for the helper: container %s is in the way, which no helper has made: remove or rename it", Volume)
-		}
-		return &Way{kind, func(ctx context.Context) (net.Conn, error) { return Exec(ctx, api) }}, nil
+		return &Way{kind, toContainer(api, id)}, nil
 	case Service:
 		dial, err := toService(endpoint, mark.Labels[LabelSocket])
 		if err != nil {
@@ -97,6 +91,40 @@ func Find(ctx context.Context, api API, endpoint string) (*Way, error) {
 		return &Way{kind, dial}, nil
 	}
 	return nil, fmt.Errorf("look for the helper: volume %s is in the way, which no helper has made: remove it with `docker volume rm %s`", Volume, Volume)
+}
+
+// find returns the id of the helper's container.
+func find(ctx context.Context, api API) (string, error) {
+	c, err := api.ContainerInspect(ctx, Volume)
+	if cerrdefs.IsNotFound(err) {
+		return "", ErrNone
+	}
+	if err != nil {
+		return "", fmt.Errorf("look for the helper: %w", err)
+	}
+	if c.Config == nil || c.Config.Labels[LabelKind] != Container {
+		return "", fmt.Errorf("look for the helper: container %s is in the way, which no helper has made: remove or rename it", Volume)
+	}
+	return c.ID, nil
+}
+
+// toContainer connects to the container that was found, and later to the one that
+// an upgrade may have put in its place: never to one that was not looked at.
+func toContainer(api API, id string) func(context.Context) (net.Conn, error) {
+	first := make(chan string, 1)
+	first <- id
+	return func(ctx context.Context) (net.Conn, error) {
+		select {
+		case id := <-first:
+			return Exec(ctx, api, id)
+		default:
+		}
+		id, err := find(ctx, api)
+		if err != nil {
+			return nil, err
+		}
+		return Exec(ctx, api, id)
+	}
 }
 
 func toService(endpoint, socket string) (func(context.Context) (net.Conn, error), error) {
@@ -114,6 +142,9 @@ func toService(endpoint, socket string) (func(context.Context) (net.Conn, error)
 			conn, err := d.DialContext(ctx, "unix", socket)
 			if err != nil {
 				return nil, fmt.Errorf("%w: is its service running, and may you use %s", err, socket)
+			}
+			if err := Trust(conn); err != nil {
+				return nil, errors.Join(err, conn.Close())
 			}
 			return conn, nil
 		}, nil

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -23,6 +24,10 @@ type fakeEngine struct {
 	far               func(in io.Reader, out, stderr io.Writer)
 	err               error
 	ended             chan struct{}
+	// inspected counts looks at the container, whose id is another each time, and
+	// ran are the containers that commands were run in.
+	inspected int
+	ran       []string
 }
 
 func (e *fakeEngine) VolumeInspect(context.Context, string) (volume.Volume, error) {
@@ -36,10 +41,14 @@ func (e *fakeEngine) ContainerInspect(context.Context, string) (container.Inspec
 	if e.container == nil {
 		return container.InspectResponse{}, cerrdefs.ErrNotFound
 	}
-	return container.InspectResponse{Config: &container.Config{Labels: e.container}}, nil
+	e.inspected++
+	return container.InspectResponse{
+		ContainerJSONBase: &container.ContainerJSONBase{ID: fmt.Sprint("id", e.inspected)}, Config: &container.Config{Labels: e.container},
+	}, nil
 }
 
-func (e *fakeEngine) ContainerExecCreate(_ context.Context, _ string, o container.ExecOptions) (container.ExecCreateResponse, error) {
+func (e *fakeEngine) ContainerExecCreate(_ context.Context, id string, o container.ExecOptions) (container.ExecCreateResponse, error) {
+	e.ran = append(e.ran, id)
 	if o.Tty {
 		return container.ExecCreateResponse{}, errors.New("a terminal changes bytes")
 	}
@@ -60,9 +69,10 @@ func (e *fakeEngine) ContainerExecAttach(context.Context, string, container.Exec
 	if err != nil {
 		return types.HijackedResponse{}, err
 	}
-	e.ended = make(chan struct{})
+	ended := make(chan struct{})
+	e.ended = ended
 	go func() {
-		defer close(e.ended)
+		defer close(ended)
 		defer far.Close()
 		e.far(far, stdcopy.NewStdWriter(far, stdcopy.Stdout), stdcopy.NewStdWriter(far, stdcopy.Stderr))
 	}()
@@ -74,7 +84,7 @@ func TestTheEndOfTheInputIsPassedOnAndTheAnswerArrives(t *testing.T) {
 		data, _ := io.ReadAll(in) // to its end
 		_, _ = out.Write([]byte(strings.ToUpper(string(data))))
 	}}
-	conn, err := Exec(t.Context(), e)
+	conn, err := Exec(t.Context(), e, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +103,7 @@ func TestWhatTheFarSideComplainsOfIsTheError(t *testing.T) {
 	e := &fakeEngine{far: func(_ io.Reader, _, stderr io.Writer) {
 		_, _ = stderr.Write([]byte("connect to the helper: no such file\x1b[2J\n"))
 	}}
-	conn, err := Exec(t.Context(), e)
+	conn, err := Exec(t.Context(), e, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +116,7 @@ func TestWhatTheFarSideComplainsOfIsTheError(t *testing.T) {
 
 func TestTheEndOfAConnectionEndsTheFarSide(t *testing.T) {
 	e := &fakeEngine{far: func(in io.Reader, _, _ io.Writer) { _, _ = io.Copy(io.Discard, in) }}
-	conn, err := Exec(t.Context(), e)
+	conn, err := Exec(t.Context(), e, "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +138,7 @@ func TestAHelperThatDoesNotRunIsToldApart(t *testing.T) {
 		{cerrdefs.ErrConflict, "helper status"},
 		{errors.New("authorization denied by plugin"), "denied by plugin"},
 	} {
-		if _, err := Exec(t.Context(), &fakeEngine{err: c.err}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Exec(t.Context(), &fakeEngine{err: c.err}, "x"); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v", c.err, err)
 		}
 	}
@@ -165,5 +175,28 @@ func TestTheHelperIsFoundByItsVolume(t *testing.T) {
 		if c.labels == nil && !errors.Is(err, ErrNone) {
 			t.Errorf("no helper is %v", err)
 		}
+	}
+}
+
+func TestOnlyAContainerThatWasLookedAtIsConnectedTo(t *testing.T) {
+	helper := map[string]string{LabelKind: Container}
+	e := &fakeEngine{labels: helper, container: helper, far: func(io.Reader, io.Writer, io.Writer) {}}
+	way, err := Find(t.Context(), e, "unix:///run/docker.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		conn, err := way.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+	}
+	if !slices.Equal(e.ran, []string{"id1", "id2"}) {
+		t.Errorf("commands were run in %v", e.ran)
+	}
+	e.container = map[string]string{}
+	if _, err := way.Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "is in the way") || len(e.ran) != 2 {
+		t.Errorf("%v, and commands were run in %v", err, e.ran)
 	}
 }

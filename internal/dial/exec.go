@@ -25,12 +25,12 @@ type Execer interface {
 	ContainerExecAttach(ctx context.Context, execID string, options container.ExecAttachOptions) (types.HijackedResponse, error)
 }
 
-// Exec makes a connection to the helper in its container, by a process there
-// that copies between its standard streams and the helper's socket. The process
+// Exec makes a connection to the helper in its container, whose id is given, by a
+// process there that copies between its standard streams and the helper's socket. The process
 // ends with the connection.
-func Exec(ctx context.Context, api Execer) (net.Conn, error) {
+func Exec(ctx context.Context, api Execer, id string) (net.Conn, error) {
 	// No terminal: it would change bytes, and mix errors with the data.
-	created, err := api.ContainerExecCreate(ctx, Volume, container.ExecOptions{
+	created, err := api.ContainerExecCreate(ctx, id, container.ExecOptions{
 		AttachStdin: true, AttachStdout: true, AttachStderr: true, Cmd: []string{"/" + Binary, "dial-stdio"},
 	})
 	if err != nil {
