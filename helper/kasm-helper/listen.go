@@ -3,9 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/docker/go-connections/sockets"
@@ -34,19 +37,81 @@ func listen(path, group string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the socket has a mode of its own
 		return nil, fmt.Errorf("make the folder of the socket: %w", err)
 	}
+	lock, err := claim(path)
+	if err != nil {
+		return nil, err
+	}
 	options := []sockets.SockOption{sockets.WithChmod(socketMode)}
 	if group != "" {
 		gid, err := groupID(group)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, lock.Close())
 		}
 		options = append(options, sockets.WithChown(os.Getuid(), gid))
 	}
 	l, err := sockets.NewUnixSocketWithOpts(path, options...)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("listen on %s: %w", path, err), lock.Close())
 	}
-	return l, nil
+	return claimed{l, lock}, nil
+}
+
+// claimed is a listener on a path that no other helper takes over.
+type claimed struct {
+	net.Listener
+	lock *flock.Flock
+}
+
+// Close removes the socket, and only then lets others have the path.
+func (c claimed) Close() error { return errors.Join(c.Listener.Close(), c.lock.Close()) }
+
+// claim sees to it that a socket can be made at a path without taking that of
+// somebody who listens there. Helpers keep each other away by a lock, which stays
+// as a file: two that begin at once would both find the path free. Others, such as
+// systemd, are found by a connection.
+func claim(path string) (*flock.Flock, error) {
+	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
+	got, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock the socket %s: %w", path, err)
+	}
+	if !got {
+		return nil, inUse(path)
+	}
+	if err := free(path); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
+}
+
+// free fails unless there is nothing at a path, or a socket that nobody listens
+// on.
+func free(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for the socket: %w", err)
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%s is in the way, which is no socket: remove it, or give another --socket", path)
+	}
+	conn, err := net.DialTimeout("unix", path, probe)
+	switch {
+	case err == nil:
+		return errors.Join(inUse(path), conn.Close())
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return fmt.Errorf("find out whether somebody listens on the socket: %w", err)
+}
+
+// probe bounds how long one is waited for who does not take connections up.
+const probe = 5 * time.Second
+
+func inUse(path string) error {
+	return fmt.Errorf("another helper listens on %s: end that one, or give another --socket", path)
 }
 
 // taken checks a socket that systemd has made; nil is one that cannot be listened
@@ -61,8 +126,7 @@ func taken(passed net.Listener) (net.Listener, error) {
 	return l, nil
 }
 
-// own keeps other helpers away from a data folder, and from the socket of the
-// one that has it.
+// own keeps other helpers away from a data folder.
 func own(dir string) (*flock.Flock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)

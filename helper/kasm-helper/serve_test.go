@@ -123,6 +123,60 @@ func TestASecondHelperOnADataFolderIsRefusedAndTheFirstGoesOn(t *testing.T) {
 	w.end(t, first)
 }
 
+func TestASecondHelperDoesNotTakeASocketThatIsInUse(t *testing.T) {
+	w := newWorld(t)
+	first := w.serve(t, nil, "--socket", w.path("helper.sock"))
+	w.await(t, first, "READY=1")
+	before := stat(t, w.path("helper.sock"))
+	second := w.serve(t, nil, "--data", w.path("other"), "--socket", w.path("helper.sock"))
+	if code := second.wait(t); code != 1 || !strings.Contains(second.stderr.String(), "another helper listens on "+w.path("helper.sock")) {
+		t.Errorf("exit code %d: %s", code, second.stderr.String())
+	}
+	if !os.SameFile(before, stat(t, w.path("helper.sock"))) {
+		t.Error("the socket is another's")
+	}
+	w.await(t, first, "WATCHDOG=1")
+	w.end(t, first)
+	// Its end frees the path, and so does a kill.
+	third := w.serve(t, nil, "--data", w.path("other"), "--socket", w.path("helper.sock"))
+	w.await(t, third, "READY=1")
+	if err := third.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	third.wait(t)
+	fourth := w.serve(t, nil, "--socket", w.path("helper.sock"))
+	w.await(t, fourth, "READY=1")
+	w.end(t, fourth)
+}
+
+func TestWhatIsNoHelpersSocketIsLeftAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		make func(*testing.T, string)
+		want string
+	}{
+		"a socket that systemd listens on": {func(t *testing.T, path string) { t.Helper(); listenOn(t, path) }, "another helper listens on "},
+		"a file": {func(t *testing.T, path string) {
+			t.Helper()
+			if err := os.WriteFile(path, []byte("kept"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "which is no socket"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			c.make(t, w.path("helper.sock"))
+			before := stat(t, w.path("helper.sock"))
+			p := w.serve(t, nil, "--socket", w.path("helper.sock"))
+			if code := p.wait(t); code != 1 || !strings.Contains(p.stderr.String(), c.want) {
+				t.Errorf("exit code %d: %s", code, p.stderr.String())
+			}
+			if !os.SameFile(before, stat(t, w.path("helper.sock"))) {
+				t.Error("it is there no more")
+			}
+		})
+	}
+}
+
 func stat(t *testing.T, path string) fs.FileInfo {
 	t.Helper()
 	info, err := os.Lstat(path)
