@@ -176,6 +176,7 @@ func (t *target) renew() {
 func (t *target) settle(got answer, err error, now time.Time) {
 	h := t.host
 	t.asking, h.asking = false, false
+	after, busy := engine.TooManyRequests(err)
 	switch {
 	case err == nil:
 		got.at = now
@@ -187,10 +188,10 @@ func (t *target) settle(got answer, err error, now time.Time) {
 		}
 	case engine.ConnectionLost(err):
 		t.notBefore = now.Add(engineWait)
-	case tooMany(err):
+	case busy:
 		h.err = fmt.Sprintf("registry %s takes no more requests for now", h.name)
 		t.missed = h.err
-		h.until = now.Add(h.busy.NextBackOff() + askedWait(err))
+		h.until = now.Add(h.busy.NextBackOff() + after)
 	case cerrdefs.IsInvalidArgument(err):
 		// It is this name, and not the registry.
 		t.missed = fmt.Sprintf("registry %s does not say", h.name)

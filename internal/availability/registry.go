@@ -3,11 +3,8 @@ package availability
 import (
 	"context"
 	"fmt"
-	"regexp"
-	"strconv"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
@@ -44,7 +41,7 @@ func ask(ctx context.Context, api API, auth func(string) (string, error), name s
 	if err == nil {
 		return answer{access: engine.Present, digest: found.Descriptor.Digest.String()}, nil
 	}
-	if tooMany(err) {
+	if _, busy := engine.TooManyRequests(err); busy {
 		// Docker Hub says so in the words of a refused access, too.
 		return answer{}, err
 	}
@@ -86,35 +83,3 @@ func remoteStatus(ctx context.Context, api API, auth func(string) (string, error
 }
 
 func unreachable(host string) string { return fmt.Sprintf("registry %s cannot be reached", host) }
-
-// Engines pass on a registry's refusal to answer so often in words only.
-var (
-	busyWords = regexp.MustCompile(`(?i)toomanyrequests|too many requests|rate ?limit|rate exceeded`)
-	waitWords = regexp.MustCompile(`(?i)retry[- ]after:?\s*((?:\d+(?:\.\d+)?(?:h|ms|m|s|µs|us|ns))+|\d+(?:\.\d+)?)`)
-	// address is taken out before words are looked for: names of repositories
-	// are words, too.
-	address = regexp.MustCompile(`https?://[^\s"]*[^\s":]`)
-)
-
-func tooMany(err error) bool {
-	return !cerrdefs.IsNotFound(err) && busyWords.MatchString(address.ReplaceAllString(err.Error(), "…"))
-}
-
-// askedWait is how long a registry asks to wait, 0 if it does not say.
-func askedWait(err error) time.Duration {
-	m := waitWords.FindStringSubmatch(address.ReplaceAllString(err.Error(), "…"))
-	if m == nil {
-		return 0
-	}
-	if seconds, err := strconv.ParseFloat(m[1], 64); err == nil {
-		return time.Duration(min(seconds, longestAsked.Seconds()) * float64(time.Second))
-	}
-	wait, err := time.ParseDuration(m[1])
-	if err != nil {
-		return longestAsked // it is too long for a duration
-	}
-	return min(wait, longestAsked)
-}
-
-// longestAsked is the longest wait that a registry can ask for.
-const longestAsked = 24 * time.Hour

@@ -377,34 +377,3 @@ func TestRequestsToSilentRegistriesEnd(t *testing.T) {
 		expect(t, w, "a", Unknown, "registry reg.example cannot be reached in time")
 	})
 }
-
-func TestAskedWait(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		"toomanyrequests: retry-after: 459.351µs, allowed: 44000/minute": 459351 * time.Nanosecond,
-		"429 Too Many Requests (Retry-After: 120)":                       2 * time.Minute,
-		"toomanyrequests: retry-after: 9999999h":                         longestAsked,
-		"toomanyrequests: retry-after: 1e99":                             time.Second,
-		"toomanyrequests: You have reached your pull rate limit":         0,
-		"Get https://reg.example/retry-after:5 refused":                  0,
-	} {
-		if got := askedWait(errors.New(text)); got != want {
-			t.Errorf("%s: got %s, want %s", text, got, want)
-		}
-	}
-}
-
-func TestTooMany(t *testing.T) {
-	for text, want := range map[string]bool{
-		"toomanyrequests: access denied until later":                                 true,
-		"unexpected status from GET request to https://r/v2/: 429 Too Many Requests": true,
-		"Get \"https://reg.example/v2/ratelimit/\": connection refused":              false,
-		"manifest unknown": false,
-	} {
-		if got := tooMany(errors.New(text)); got != want {
-			t.Errorf("%s: got %t", text, got)
-		}
-	}
-	if tooMany(fmt.Errorf("docker.io/x/ratelimit: %w", cerrdefs.ErrNotFound)) {
-		t.Error("a name that is not found was taken for a refusal")
-	}
-}

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 )
 
 const (
@@ -66,34 +67,22 @@ func (a *asked) NextBackOff() time.Duration {
 	return next + a.after
 }
 
-// Engines pass on what registries answer in words, each in their own: 20.10
-// and the graphdrivers of 29 in those of docker/distribution
-// (registry/client/errors.go), the containerd store in those of containerd
-// (core/remotes/errors). The tests hold the texts.
+// Engines pass on in words what registries and networks have to say.
 var (
-	// httpStatus finds the status where a text has it, after addresses have
-	// been taken out of it.
-	httpStatus = regexp.MustCompile(`(?:unexpected HTTP status: |error parsing HTTP |unexpected status from \S+ request to …: |response status code |unexpected status code …?:? ?)(\d{3})\b`)
-	tooMany    = regexp.MustCompile(`(?i)toomanyrequests|too many requests|retry-after|rate ?limit|rate exceeded`)
 	// refusal is what no second try changes.
 	refusal = regexp.MustCompile(`(?i)no basic auth credentials|unauthorized|authorization failed|authentication required|denied|forbidden|insufficient_scope|incorrect username or password|unsupported|name unknown|name not known|name invalid|invalid repository name|manifest (?:blob )?(?:unknown|invalid)|does not exist|no such host|x509|certificate|quota|no space left|blob size`)
 	// passing is what a network or a registry that restarts has to say.
 	passing = regexp.MustCompile(`(?i)connection reset|broken pipe|connection refused|\bEOF\b|time-?out|timed out|deadline exceeded|temporary failure|server misbehaving|network is unreachable|no route to host|connection closed|server closed|use of closed network connection|GOAWAY|service unavailable|bad gateway|internal (?:server )?error|error from registry: unknown(?: error)?$|blob upload unknown|unexpected commit digest`)
-	// waitFor is how registries say how long to wait, with a unit or in seconds.
-	waitFor = regexp.MustCompile(`(?i)retry[- ]after:?\s*((?:\d+(?:\.\d+)?(?:h|ms|m|s|µs|us|ns))+|\d+(?:\.\d+)?)`)
 )
 
 // temporary tells whether an error of a push may be gone with the next try,
 // and how long the registry asks to wait before it, 0 if it does not say.
 func temporary(err error) (after time.Duration, again bool) {
-	text := addresses.ReplaceAllString(err.Error(), "…")
-	status := 0
-	if m := httpStatus.FindStringSubmatch(text); m != nil {
-		status, _ = strconv.Atoi(m[1])
+	if after, busy := engine.TooManyRequests(err); busy {
+		return after, true
 	}
+	text, status := engine.WithoutAddresses(err), engine.RegistryStatus(err)
 	switch {
-	case status == http.StatusTooManyRequests, status == 0 && tooMany.MatchString(text):
-		return askedWait(text), true
 	case status == http.StatusNotImplemented, status == http.StatusInsufficientStorage:
 		return 0, false
 	case status == http.StatusRequestTimeout, status >= http.StatusInternalServerError:
@@ -103,22 +92,6 @@ func temporary(err error) (after time.Duration, again bool) {
 	}
 	return 0, passing.MatchString(text)
 }
-
-func askedWait(text string) time.Duration {
-	m := waitFor.FindStringSubmatch(text)
-	if m == nil {
-		return 0
-	}
-	if d, err := time.ParseDuration(m[1]); err == nil {
-		return d
-	}
-	seconds, _ := strconv.ParseFloat(m[1], 64)
-	return time.Duration(min(seconds, 1e6) * float64(time.Second))
-}
-
-// addresses are taken out of errors before words are looked for: names of
-// repositories are words, too.
-var addresses = regexp.MustCompile(`https?://[^\s"]*[^\s":]`)
 
 // secrets are the parts of an address that may hold some: a user with a
 // password, and the query, where storage behind registries has its signatures.
