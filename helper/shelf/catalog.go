@@ -1,6 +1,7 @@
 package shelf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,28 +51,33 @@ func (c Catalog) CreateRaw(ctx context.Context, name string, data []byte) (*work
 
 // Update changes single keys.
 func (c Catalog) Update(ctx context.Context, name, revision string, edits []workspace.Edit) (*workspace.Workspace, error) {
-	for {
-		e, err := c.shelf.Get(name)
-		if err != nil {
-			return nil, err
-		}
-		expect := revision
-		if expect == "" {
-			expect = e.Revision
-		}
-		next, err := workspace.Apply([]byte(e.Text), edits)
-		if err != nil {
-			return nil, err
-		}
-		e, err = c.shelf.Replace(ctx, c.by, name, expect, next)
-		if revision == "" && errors.Is(err, workspace.ErrConflict) {
-			if err := c.shelf.Reload(); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		return e.Workspace, err
+	if revision != "" {
+		return c.update(ctx, name, revision, edits)
 	}
+	var ws *workspace.Workspace
+	err := workspace.Again(func() (err error) {
+		ws, err = c.update(ctx, name, "", edits)
+		if errors.Is(err, workspace.ErrConflict) {
+			if unread := c.shelf.Reload(); unread != nil {
+				return unread
+			}
+		}
+		return err
+	})
+	return ws, err
+}
+
+func (c Catalog) update(ctx context.Context, name, revision string, edits []workspace.Edit) (*workspace.Workspace, error) {
+	e, err := c.shelf.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	next, err := workspace.Apply([]byte(e.Text), edits)
+	if err != nil {
+		return nil, err
+	}
+	e, err = c.shelf.Replace(ctx, c.by, name, cmp.Or(revision, e.Revision), next)
+	return e.Workspace, err
 }
 
 // UniqueName makes a free valid name from base.

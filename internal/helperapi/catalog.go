@@ -1,6 +1,7 @@
 package helperapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,30 +154,31 @@ func (c *Catalog) put(ctx context.Context, name string, data []byte, header http
 	return c.client.call(ctx, request{method: http.MethodPut, path: workspacePath(name), body: data, contentType: TypeTOML, header: header})
 }
 
-// maxConflicts is how often a file may change under the hands of Update.
-const maxConflicts = 5
-
 // Update changes single keys. revision is that of the file the caller saw, ""
 // for any; ErrConflict if it has changed since.
 func (c *Catalog) Update(ctx context.Context, name, revision string, edits []workspace.Edit) (*workspace.Workspace, error) {
-	for try := 1; ; try++ {
-		data, current, err := c.Raw(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		expect := current
-		if revision != "" {
-			expect = revision // the helper tells who changed it
-		}
-		next, err := workspace.Apply(data, edits)
-		if err != nil {
-			return nil, fmt.Errorf("update workspace %q: %w", name, err)
-		}
-		ws, err := c.Replace(ctx, name, expect, next)
-		if revision != "" || !errors.Is(err, workspace.ErrConflict) || try == maxConflicts {
-			return ws, err
-		}
+	if revision != "" {
+		return c.update(ctx, name, revision, edits)
 	}
+	var ws *workspace.Workspace
+	err := workspace.Again(func() (err error) {
+		ws, err = c.update(ctx, name, "", edits)
+		return err
+	})
+	return ws, err
+}
+
+func (c *Catalog) update(ctx context.Context, name, revision string, edits []workspace.Edit) (*workspace.Workspace, error) {
+	data, current, err := c.Raw(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	next, err := workspace.Apply(data, edits)
+	if err != nil {
+		return nil, fmt.Errorf("update workspace %q: %w", name, err)
+	}
+	// Of a file that was changed since the caller saw it, the helper tells by whom.
+	return c.Replace(ctx, name, cmp.Or(revision, current), next)
 }
 
 // Replace writes a whole new text, under the same rules as Update.

@@ -142,10 +142,6 @@ func (p *Pusher) gone(engineID string, ref reference.NamedTagged, record *Record
 	return fmt.Errorf("%w: %q on this engine: `docker images` lists what there is", ErrGone, name)
 }
 
-// maxConflicts is how often a registration may change under the hands of
-// SetDigest.
-const maxConflicts = 3
-
 // SetDigest writes the digest into every registration that launches this very
 // image by this reference, and returns their names. Comments in the files stay.
 func SetDigest(ctx context.Context, catalog Catalog, ref reference.Named, imageID, digest string) ([]string, error) {
@@ -173,18 +169,21 @@ func SetDigest(ctx context.Context, catalog Catalog, ref reference.Named, imageI
 // update changes the file as it was read: where somebody else has changed it
 // meanwhile, it is looked at again.
 func update(ctx context.Context, catalog Catalog, ws *workspace.Workspace, ref reference.Named, imageID, digest string) error {
-	for try := 1; ; try++ {
-		_, err := catalog.Update(ctx, ws.Name, ws.Revision, []workspace.Edit{{Key: "snapshot.digest", Value: digest}})
-		if !errors.Is(err, workspace.ErrConflict) || try == maxConflicts {
-			return err
-		}
-		if ws, err = catalog.Get(ctx, ws.Name); err != nil {
-			return err
-		}
+	return workspace.Again(func() error {
 		if !launches(ws, ref, imageID) {
 			return fmt.Errorf("workspace %q launches another image now", ws.Name)
 		}
-	}
+		_, err := catalog.Update(ctx, ws.Name, ws.Revision, []workspace.Edit{{Key: "snapshot.digest", Value: digest}})
+		if !errors.Is(err, workspace.ErrConflict) {
+			return err
+		}
+		now, gone := catalog.Get(ctx, ws.Name)
+		if gone != nil {
+			return gone
+		}
+		ws = now
+		return err
+	})
 }
 
 func launches(ws *workspace.Workspace, ref reference.Named, imageID string) bool {
