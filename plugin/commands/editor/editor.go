@@ -15,6 +15,7 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/prompt"
 )
 
 // Edit opens data in $VISUAL or $EDITOR and returns the valid text the user
@@ -46,8 +47,7 @@ func Edit(ctx context.Context, dockerCLI command.Cli, name string, data []byte) 
 			return nil, kept(path, data, err)
 		}
 		fmt.Fprintln(dockerCLI.Err(), display.Text(err.Error()))
-		//nolint:staticcheck // the only prompt that docker/cli 28 exports
-		again, promptErr := command.PromptForConfirmation(ctx, dockerCLI.In(), dockerCLI.Err(), "Edit again?")
+		again, promptErr := prompt.Ask(ctx, dockerCLI, "Edit again?")
 		if promptErr != nil || !again {
 			return nil, kept(path, data, err)
 		}

@@ -2,7 +2,6 @@ package helper
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/docker/cli/cli"
@@ -12,6 +11,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/deploy"
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/prompt"
 )
 
 type uninstallOptions struct{ force, purge bool }
@@ -38,21 +38,17 @@ given: then the engine's workspaces and tasks are lost. Sessions and images stay
 
 func runUninstall(ctx context.Context, dockerCLI command.Cli, options uninstallOptions) error {
 	if !options.force {
-		if !dockerCLI.In().IsTerminal() {
-			return errors.New("give --force to remove the helper where nobody can be asked")
-		}
 		data := "Its data stays."
 		if options.purge {
 			data = "The engine's workspaces and tasks are lost."
 		}
-		fmt.Fprintf(dockerCLI.Err(), "This will remove the helper that everyone on this engine shares. %s\n", data)
-		//nolint:staticcheck // the only prompt that docker/cli 28 exports
-		yes, err := command.PromptForConfirmation(ctx, dockerCLI.In(), dockerCLI.Err(), "")
+		err := prompt.Confirm(ctx, dockerCLI, prompt.Texts{
+			Warning:    "This will remove the helper that everyone on this engine shares. " + data,
+			NoTerminal: "give --force to remove the helper where nobody can be asked",
+			Declined:   "nothing was removed",
+		})
 		if err != nil {
 			return err
-		}
-		if !yes {
-			return errors.New("nothing was removed")
 		}
 	}
 	if err := deploy.Uninstall(ctx, dockerCLI.Client(), deploy.UninstallOptions{

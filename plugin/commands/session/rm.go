@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/progress"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/prompt"
 )
 
 // CompleteCommit completes the arguments of `commit`: a session, then an image.
@@ -59,21 +59,17 @@ snapshot fails is not deleted, and goes on.`,
 
 func runRemove(ctx context.Context, dockerCLI command.Cli, names []string, options removeOptions) error {
 	if !options.force {
-		if !dockerCLI.In().IsTerminal() {
-			return errors.New("deleting a session loses what was written to its disk: give --force where nobody can be asked")
-		}
 		what := "with all that was written to its disk"
 		if options.snapshot {
 			what = "after a snapshot of it"
 		}
-		fmt.Fprintf(dockerCLI.Err(), "This will delete %s, %s.\n", display.Line(strings.Join(names, ", ")), what)
-		//nolint:staticcheck // the only prompt that docker/cli 28 exports
-		yes, err := command.PromptForConfirmation(ctx, dockerCLI.In(), dockerCLI.Err(), "")
+		err := prompt.Confirm(ctx, dockerCLI, prompt.Texts{
+			Warning:    fmt.Sprintf("This will delete %s, %s.", display.Line(strings.Join(names, ", ")), what),
+			NoTerminal: "deleting a session loses what was written to its disk: give --force where nobody can be asked",
+			Declined:   "nothing was deleted",
+		})
 		if err != nil {
 			return err
-		}
-		if !yes {
-			return errors.New("nothing was deleted")
 		}
 	}
 	act := func(ctx context.Context, s session.Session) error {

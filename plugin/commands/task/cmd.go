@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -67,8 +66,6 @@ func each(ctx context.Context, dockerCLI command.Cli, ids []string, do func(*hel
 	})
 }
 
-const completionTimeout = 2 * time.Second
-
 // completeIDs completes ids of tasks for which wanted is true, limit of them at
 // most; 0 means any number.
 func completeIDs(dockerCLI command.Cli, limit int, wanted func(task.State) bool) cobra.CompletionFunc {
@@ -76,7 +73,7 @@ func completeIDs(dockerCLI command.Cli, limit int, wanted func(task.State) bool)
 		if limit > 0 && len(args) >= limit {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		ctx, cancel := connect.Completing(cmd)
 		defer cancel()
 		var ids []string
 		_ = with(ctx, dockerCLI, func(client *helperapi.Client) error {

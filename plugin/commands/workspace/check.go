@@ -13,6 +13,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
 )
 
@@ -128,7 +129,7 @@ func filesOf(ctx context.Context, where *catalog.Catalog, names []string) ([]cat
 // completeFiles completes names of workspaces of a scope, of bad files too.
 func completeFiles(dockerCLI command.Cli, scope *string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		ctx, cancel := connect.Completing(cmd)
 		defer cancel()
 		where, err := catalog.Open(dockerCLI, *scope)
 		if err != nil {

@@ -2,14 +2,13 @@
 package workspace
 
 import (
-	"context"
 	"slices"
-	"time"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
 
@@ -39,9 +38,6 @@ func NewCommand(dockerCLI command.Cli) *cobra.Command {
 // whereItIs is what --scope of commands on existing workspaces falls back to.
 const whereItIs = "where it is, first the user's"
 
-// completionTimeout bounds what a user waits for at a press of the tab key.
-const completionTimeout = 2 * time.Second
-
 // CompleteNames completes up to limit names of workspaces; 0 means any number.
 // Files that cannot be read are passed over.
 func CompleteNames(dockerCLI command.Cli, limit int) cobra.CompletionFunc {
@@ -49,7 +45,7 @@ func CompleteNames(dockerCLI command.Cli, limit int) cobra.CompletionFunc {
 		if limit > 0 && len(args) >= limit {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+		ctx, cancel := connect.Completing(cmd)
 		defer cancel()
 		where, err := catalog.Open(dockerCLI, catalog.Any)
 		if err != nil {
