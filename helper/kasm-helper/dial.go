@@ -23,6 +23,9 @@ func newDialCommand() *cobra.Command {
 with a socket only if root, or who runs this, listens on it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if socket == "" {
+				return invalid("socket", socket, "give the path of a socket")
+			}
 			return dialStdio(cmd.Context(), socket, os.Stdin, os.Stdout)
 		},
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,6 +17,13 @@ import (
 )
 
 const exitUsage = 125
+
+// invalidError is bad usage: a value that a flag cannot have.
+type invalidError struct{ error }
+
+func invalid(flag string, value any, want string) error {
+	return invalidError{fmt.Errorf("invalid value %q for --%s: %s", fmt.Sprint(value), flag, want)}
+}
 
 func main() { os.Exit(run()) }
 
@@ -35,7 +43,8 @@ func run() int {
 	cmd.AddCommand(newServeCommand(), newDialCommand(), newVersionCommand())
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, display.Text(err.Error()))
-		if usage {
+		var value invalidError
+		if usage || errors.As(err, &value) {
 			return exitUsage
 		}
 		return 1

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,7 +59,12 @@ Who may use the socket may do with the engine what the helper can: start and
 delete sessions, and read their workspaces. It is for those who may use the
 engine's own socket, and nobody else.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), o)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.data, "data", "/var/lib/docker-kasm", "Folder for workspaces, tasks and lifetimes")
@@ -75,19 +81,40 @@ engine's own socket, and nobody else.`,
 	return cmd
 }
 
+// check refuses values that flags cannot have, before anything is made.
+func (o serveOptions) check() error {
+	switch {
+	case o.data == "":
+		return invalid("data", o.data, "give the path of a folder")
+	case o.socket == "":
+		return invalid("socket", o.socket, "give the path of a socket")
+	case o.snapshots < 1:
+		return invalid("tasks", o.snapshots, "give a number from 1 on")
+	case o.perMinute < 1:
+		return invalid("registry-requests", o.perMinute, "give a number from 1 on; --poll-registries=false asks none")
+	case !slices.Contains([]string{"text", "json"}, o.logFormat):
+		return invalid("log-format", o.logFormat, "use text or json")
+	case !slices.Contains([]string{"debug", "info", "warn", "error"}, o.logLevel):
+		return invalid("log-level", o.logLevel, "use debug, info, warn or error")
+	}
+	if o.host != "" {
+		if _, err := client.ParseHostURL(o.host); err != nil {
+			return invalid("host", o.host, "give the engine's socket, such as unix:///var/run/docker.sock")
+		}
+	}
+	return nil
+}
+
 func logger(o serveOptions) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.logLevel)); err != nil {
-		return nil, fmt.Errorf("invalid --log-level %q: use debug, info, warn or error", o.logLevel)
+		return nil, fmt.Errorf("set up the log: %w", err)
 	}
 	options := &slog.HandlerOptions{Level: level}
-	switch o.logFormat {
-	case "text":
-		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
-	case "json":
+	if o.logFormat == "json" {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
 	}
-	return nil, fmt.Errorf("invalid --log-format %q: use text or json", o.logFormat)
+	return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
 }
 
 func serve(ctx context.Context, o serveOptions) error {
