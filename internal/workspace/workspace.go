@@ -88,15 +88,15 @@ type Hooks struct {
 	BeforeStop     []string `toml:"before_stop"`
 	BeforeSnapshot []string `toml:"before_snapshot"`
 	// Timeout is what each may take; 0 means the usual 30 seconds.
-	Timeout Duration `toml:"timeout"`
+	Timeout Duration `toml:"timeout" json:",omitzero"`
 }
 
 // Lifetime limits how long a session lasts.
 type Lifetime struct {
 	// Limit is how long after its creation a session expires; 0 for never.
-	Limit Duration `toml:"limit"`
+	Limit Duration `toml:"limit" json:",omitzero"`
 	// Idle is after how long without activity it does; 0 for never.
-	Idle Duration `toml:"idle"`
+	Idle Duration `toml:"idle" json:",omitzero"`
 	// OnExpiry is OnExpiryStop, OnExpiryPause or OnExpiryDelete; "" means stop.
 	OnExpiry string `toml:"on_expiry"`
 	// SnapshotFirst keeps an expired session as it is until a snapshot of it is
@@ -127,7 +127,8 @@ type Snapshot struct {
 	Digest string `toml:"digest"`
 }
 
-// Duration is a time.Duration written like "8h" or "90m".
+// Duration is a time.Duration written like "8h" or "90m". Zero is written by
+// leaving its key out.
 type Duration time.Duration
 
 // Mounts tells whether a volume or a tmpfs is mounted at dir itself.
@@ -157,13 +158,11 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalText writes the duration as time.Duration does, "" for zero.
-func (d Duration) MarshalText() ([]byte, error) {
-	if d == 0 {
-		return nil, nil
-	}
-	return []byte(time.Duration(d).String()), nil
-}
+// MarshalText writes the duration as time.Duration does.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// String is the duration as time.Duration has it.
+func (d Duration) String() string { return time.Duration(d).String() }
 
 // DisplayName is the friendly name, or the name where there is none.
 func (w *Workspace) DisplayName() string {
