@@ -66,7 +66,7 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	pipeline := &snapshot.Pipeline{
-		API: j.Engine, Catalog: withParent{j.Catalog, asked.Parent}, Auth: asker(run), Pusher: j.pusher(run),
+		API: j.Engine, Catalog: withParent{j.Catalog, j, run, asked}, Auth: asker(run), Pusher: j.pusher(run),
 		RegisterFirst: true, RegisterFlags: " --scope engine", LockDir: j.Locks,
 		Now: func() time.Time { return time.Now().In(time.FixedZone("", asked.UTCOffset)) },
 		Sink: func(e snapshot.Event) {
@@ -76,7 +76,14 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 			}
 		},
 		Stepped: func(r snapshot.Result, pending []byte) {
-			if err := keep(run, checkpoint{r, string(pending)}); err != nil {
+			var err error
+			if len(pending) > 0 {
+				pending, err = withoutValues(t.Subject, pending)
+			}
+			if err == nil {
+				err = keep(run, checkpoint{r, string(pending)})
+			}
+			if err != nil {
 				cancel(err)
 			}
 		},
@@ -89,7 +96,8 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 }
 
 // checkpoint is from where the next attempt at a snapshot goes on: with its push,
-// and before that with Pending, the file of a workspace that is not registered.
+// and before that with Pending, the file of a workspace that is not registered,
+// without the values of its environment.
 type checkpoint struct {
 	snapshot.Result
 	Pending string `json:"Pending,omitempty"`
@@ -162,7 +170,7 @@ func (j *Jobs) goOn(ctx context.Context, run *task.Run, asked helperapi.Snapshot
 		return err
 	}
 	if result.Workspace == "" && before.Pending != "" {
-		if result.Workspace, err = j.register(ctx, run, before); err != nil {
+		if result.Workspace, err = j.register(ctx, run, asked, before); err != nil {
 			return fmt.Errorf("the image %s is there, but its workspace is not registered: %w", result.Image, err)
 		}
 		if err := keep(run, checkpoint{Result: result}); err != nil {
@@ -216,7 +224,7 @@ func (j *Jobs) pushAgain(ctx context.Context, run *task.Run, ref reference.Named
 
 // register adds the workspace of an image, unless the attempt before came to that
 // and could not say so any more.
-func (j *Jobs) register(ctx context.Context, run *task.Run, before checkpoint) (string, error) {
+func (j *Jobs) register(ctx context.Context, run *task.Run, asked helperapi.Snapshot, before checkpoint) (string, error) {
 	if err := run.Step(string(snapshot.StepRegister)); err != nil {
 		return "", err
 	}
@@ -233,12 +241,20 @@ func (j *Jobs) register(ctx context.Context, run *task.Run, before checkpoint) (
 	if err != nil {
 		return "", err
 	}
+	ws, err := j.withValues(ctx, run, asked, imageref.WorkspaceName(ref), []byte(before.Pending))
+	if err != nil {
+		return "", err
+	}
+	text, err := workspace.Encode(ws)
+	if err != nil {
+		return "", err
+	}
 	for {
 		name, err := j.Catalog.UniqueName(ctx, imageref.WorkspaceName(ref))
 		if err != nil {
 			return "", err
 		}
-		_, err = j.Catalog.CreateRaw(ctx, name, []byte(before.Pending))
+		_, err = j.Catalog.CreateRaw(ctx, name, text)
 		// Another snapshot may have taken the name since it was found free.
 		if !errors.Is(err, workspace.ErrExists) {
 			return name, err
@@ -250,13 +266,15 @@ func (j *Jobs) register(ctx context.Context, run *task.Run, before checkpoint) (
 // the request.
 type withParent struct {
 	snapshot.Catalog
-	parent *helperapi.Workspace
+	jobs  *Jobs
+	run   *task.Run
+	asked helperapi.Snapshot
 }
 
 // GetIn reads a workspace: for a session of a user's catalog that of the request.
 func (c withParent) GetIn(ctx context.Context, scope, name string) (*workspace.Workspace, error) {
-	if c.parent != nil && scope != session.ScopeEngine && c.parent.Name == name {
-		return workspace.Decode(name, name+".toml", []byte(c.parent.Text))
+	if parent := c.asked.Parent; parent != nil && scope != session.ScopeEngine && parent.Name == name {
+		return c.jobs.withValues(ctx, c.run, c.asked, name, []byte(parent.Text))
 	}
 	return c.Catalog.GetIn(ctx, scope, name)
 }

@@ -5,8 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/docker/docker/client"
 
 	"github.com/docker-kasm/docker-kasm/helper/shelf"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
@@ -75,6 +80,11 @@ func TestARetryRegistersWhatTheAttemptBeforeCouldNot(t *testing.T) {
 // retried is a task whose second attempt goes on from a checkpoint.
 func retried(t *testing.T, catalog *workspace.Catalog, from checkpoint) task.Task {
 	t.Helper()
+	return retriedOn(t, nil, catalog, from)
+}
+
+func retriedOn(t *testing.T, engine *client.Client, catalog *workspace.Catalog, from checkpoint) task.Task {
+	t.Helper()
 	tasks, bad, err := task.Open(task.Options{Dir: t.TempDir(), AtOnce: 1})
 	if err != nil || len(bad) > 0 {
 		t.Fatal(err, bad)
@@ -83,7 +93,7 @@ func retried(t *testing.T, catalog *workspace.Catalog, from checkpoint) task.Tas
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &Jobs{Catalog: books.As("ann"), Tasks: tasks}
+	j := &Jobs{Engine: engine, Catalog: books.As("ann"), Tasks: tasks}
 	tasks.Register(helperapi.TaskSnapshot, func(ctx context.Context, run *task.Run) error {
 		if run.Task().Attempts > 1 {
 			return j.snapshot(ctx, run)
@@ -96,7 +106,7 @@ func retried(t *testing.T, catalog *workspace.Catalog, from checkpoint) task.Tas
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := tasks.Submit(task.Spec{Kind: helperapi.TaskSnapshot, Request: request})
+	made, err := tasks.Submit(task.Spec{Kind: helperapi.TaskSnapshot, Key: "s", Request: request})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,4 +133,55 @@ func retried(t *testing.T, catalog *workspace.Catalog, from checkpoint) task.Tas
 		t.Fatal(err)
 	}
 	return ended()
+}
+
+// sessions is an engine's side of a connection: it has the sessions whose
+// environments it holds, by id.
+type sessions map[string][]string
+
+func (s sessions) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer := httptest.NewRecorder()
+	id := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/v1.41/containers/"), "/json")
+	if env, ok := s[id]; ok {
+		_ = json.NewEncoder(answer).Encode(map[string]any{"Id": id, "Config": map[string]any{"Env": env}})
+	} else {
+		answer.WriteHeader(http.StatusNotFound)
+	}
+	return answer.Result(), nil
+}
+
+// What is journalled has no values, and a retry has to find them again.
+func TestARetryTakesTheEnvironmentFromTheSession(t *testing.T) {
+	pending := &workspace.Workspace{
+		Name: "x-v1", Type: workspace.TypeContainer, Image: "x:v1", Pull: workspace.PullMissing, Enabled: true,
+		Run:      workspace.Run{Environment: map[string]string{"TOKEN": "s3cret=", "EMPTY": ""}},
+		Snapshot: &workspace.Snapshot{Of: "x", ImageID: imageID},
+	}
+	text, err := workspace.Encode(pending)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err = withoutValues("x-v1", text); err != nil || strings.Contains(string(text), "s3cret") || !strings.Contains(string(text), "TOKEN") {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for name, c := range map[string]struct {
+		engine sessions
+		want   map[string]string
+	}{
+		"it is there": {sessions{"s": {"PATH=/bin", "TOKEN=s3cret=", "EMPTY="}}, map[string]string{"TOKEN": "s3cret=", "EMPTY": ""}},
+		"it is gone":  {sessions{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			engine, err := client.NewClientWithOpts(client.WithHTTPClient(&http.Client{Transport: c.engine}), client.WithVersion("1.41"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			catalog := workspace.Open(t.TempDir())
+			done := retriedOn(t, engine, catalog, checkpoint{snapshot.Result{Image: "x:v1", ImageID: imageID}, string(text)})
+			ws, err := catalog.Get(t.Context(), "x-v1")
+			if err != nil || done.State != task.Done || !maps.Equal(ws.Run.Environment, c.want) {
+				t.Errorf("%s %s: %+v, %v", done.State, done.Reason, ws, err)
+			}
+		})
+	}
 }

@@ -72,7 +72,8 @@ type Snapshot struct {
 	// RegistryHost is the registry that it is pushed to, "" for no push.
 	RegistryHost string `json:"RegistryHost,omitempty"`
 	// Parent is the session's workspace where that is in the user's catalog,
-	// which the helper does not see.
+	// which the helper does not see. Blank values of its environment are those
+	// of the session.
 	Parent *Workspace `json:"Parent,omitempty"`
 }
 

@@ -52,6 +52,11 @@ them. Content of volumes, bind mounts and tmpfs is not part of it, unless
 
 One snapshot of a session is made at a time on an engine: a second one waits.
 
+With --detach the helper keeps what it was asked for with the task, and so the
+settings of the session's workspace, but not the values in its environment; with
+--no-register its hooks only. The new workspace has the values: everyone on the
+engine can read them there, as they can in the session.
+
 Without REPOSITORY[:TAG] a name is made from the session's image and the time.`,
 		Example: `  docker kasm commit firefox-3f9a1c
   docker kasm commit --push -c 'ENV LANG=de_DE.UTF-8' firefox-3f9a1c myrepo/firefox:work

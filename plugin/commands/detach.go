@@ -40,7 +40,7 @@ func detach(ctx context.Context, dockerCLI command.Cli, req snapshot.Request) er
 		FriendlyName: req.FriendlyName, KeepEnv: req.KeepEnv, KeepLabels: req.KeepLabels,
 		IncludeMounts: req.IncludeMounts, Flatten: req.Flatten, NoWait: req.NoWait, UTCOffset: offset,
 	}}
-	if n.Snapshot.Parent, err = parent(ctx, s); err != nil {
+	if n.Snapshot.Parent, err = parent(ctx, dockerCLI, s, req.NoRegister); err != nil {
 		return err
 	}
 	if req.Push || req.Registry != "" {
@@ -69,17 +69,28 @@ func detach(ctx context.Context, dockerCLI command.Cli, req snapshot.Request) er
 	return nil
 }
 
-// parent is the session's workspace if that is in the user's catalog.
-func parent(ctx context.Context, s session.Session) (*helperapi.Workspace, error) {
+// parent is the session's workspace if that is in the user's catalog, as far as the
+// helper needs it: it journals it. It takes the environment's values from the
+// session, and without a registration only the hooks.
+func parent(ctx context.Context, dockerCLI command.Cli, s session.Session, noRegister bool) (*helperapi.Workspace, error) {
 	if s.Workspace == "" || s.Scope == session.ScopeEngine {
 		return nil, nil
 	}
-	text, revision, err := catalog.User().Raw(ctx, s.Workspace)
+	ws, err := catalog.User().Get(ctx, s.Workspace)
 	if errors.Is(err, workspace.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		fmt.Fprintln(dockerCLI.Err(), display.Text(fmt.Sprintf("workspace %q of this session cannot be read, its settings are not inherited: %s", s.Workspace, err)))
+		return nil, nil
 	}
-	return &helperapi.Workspace{Name: s.Workspace, Revision: revision, Text: string(text)}, nil
+	needed := ws.WithoutValues()
+	if noRegister {
+		needed = &workspace.Workspace{Type: ws.Type, Image: ws.Image, Hooks: ws.Hooks, Enabled: true}
+	}
+	text, err := workspace.Encode(needed)
+	if err != nil {
+		return nil, fmt.Errorf("pass workspace %q on to the helper: %w", s.Workspace, err)
+	}
+	return &helperapi.Workspace{Name: s.Workspace, Revision: ws.Revision, Text: string(text)}, nil
 }
