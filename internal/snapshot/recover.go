@@ -3,19 +3,25 @@ package snapshot
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 
 	"github.com/docker-kasm/docker-kasm/internal/lock"
 )
 
 // Recover tidies up after all snapshots that were made with this pipeline's
 // LockDir, by a process that is known to run no more: sessions that they have
-// paused are resumed, and what they left is removed.
+// paused are resumed, and what they left is removed, the locks among it.
 func (p *Pipeline) Recover(ctx context.Context) error {
 	id, err := newID()
 	if err != nil {
 		return err
 	}
 	j := &job{Pipeline: p, id: id, plan: &plan{}}
+	leftovers, _ := filepath.Glob(filepath.Join(p.LockDir, ".tmp-place*"))
+	for _, path := range leftovers {
+		_ = os.Remove(path) // in nobody's way
+	}
 	all, err := lock.List(ctx, p.API, "")
 	if err != nil {
 		return err
