@@ -55,7 +55,11 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 			return fmt.Errorf("read how far it came: %w", err)
 		}
 	}
-	if before.ImageID != "" {
+	there, err := j.named(ctx, before)
+	if err != nil {
+		return err
+	}
+	if there {
 		return j.goOn(ctx, run, asked, before)
 	}
 	// By its id: the name may be another's by now.
@@ -81,11 +85,14 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 				pending, err = withoutValues(t.Subject, pending)
 			}
 			if err == nil {
-				err = keep(run, checkpoint{r, string(pending)})
+				err = keep(run, checkpoint{Result: r, Pending: string(pending)})
 			}
 			if err != nil {
 				cancel(err)
 			}
+		},
+		Naming: func(r snapshot.Result, pending []byte) error {
+			return keepCheckpoint(run, checkpoint{Result: r, Pending: string(pending), Naming: true})
 		},
 	}
 	result, err := pipeline.Run(ctx, req)
@@ -101,6 +108,24 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 type checkpoint struct {
 	snapshot.Result
 	Pending string `json:"Pending,omitempty"`
+	// Naming is set while it is not known whether the image has got its name.
+	Naming bool `json:"Naming,omitempty"`
+}
+
+// named tells whether the image of the attempt before has its name. One that was
+// not given it is gone: what tidied up after that attempt has removed it.
+func (j *Jobs) named(ctx context.Context, before checkpoint) (bool, error) {
+	if before.ImageID == "" || !before.Naming {
+		return before.ImageID != "", nil
+	}
+	img, err := j.Engine.ImageInspect(ctx, before.Image)
+	if cerrdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for image %q of the attempt before: %w", before.Image, err)
+	}
+	return img.ID == before.ImageID, nil
 }
 
 // shorten leaves out what only a user at a terminal can follow.
@@ -116,15 +141,19 @@ func shorten(err error) error {
 // attempt.
 func keep(run *task.Run, c checkpoint) error {
 	if c.ImageID != "" {
-		data, err := json.Marshal(c)
-		if err != nil {
-			return fmt.Errorf("keep how far the snapshot came: %w", err)
-		}
-		if err := run.Checkpoint(data); err != nil {
+		if err := keepCheckpoint(run, c); err != nil {
 			return err
 		}
 	}
 	return keepResult(run, c.Result)
+}
+
+func keepCheckpoint(run *task.Run, c checkpoint) error {
+	data, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("keep how far the snapshot came: %w", err)
+	}
+	return run.Checkpoint(data)
 }
 
 func keepResult(run *task.Run, r snapshot.Result) error {

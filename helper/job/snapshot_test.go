@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -53,7 +54,7 @@ func TestARetryRegistersWhatTheAttemptBeforeCouldNot(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			done := retried(t, catalog, checkpoint{snapshot.Result{Image: "x:v1", ImageID: imageID}, string(c.text)})
+			done := retried(t, catalog, checkpoint{Result: snapshot.Result{Image: "x:v1", ImageID: imageID}, Pending: string(c.text)})
 			var got snapshot.Result
 			if len(done.Result) > 0 {
 				if err := json.Unmarshal(done.Result, &got); err != nil {
@@ -72,6 +73,43 @@ func TestARetryRegistersWhatTheAttemptBeforeCouldNot(t *testing.T) {
 			}
 			if ws, err := catalog.Get(t.Context(), c.want); err != nil || ws.Snapshot == nil || ws.Snapshot.ImageID != imageID || ws.FriendlyName != "Snapshot of x" {
 				t.Errorf("%+v %v", ws, err)
+			}
+		})
+	}
+}
+
+// A helper can end between an image getting its name and the journal.
+func TestAnImageThatGotItsNameUnnotedIsGoneOnWith(t *testing.T) {
+	const other = "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+	for name, c := range map[string]struct {
+		engine string // the id of the name, "" for none
+		from   checkpoint
+		want   bool
+	}{
+		"nothing was made":           {imageID, checkpoint{}, false},
+		"it was noted":               {"", checkpoint{Result: snapshot.Result{Image: "x:v1", ImageID: imageID}}, true},
+		"it got its name":            {imageID, checkpoint{Result: snapshot.Result{Image: "x:v1", ImageID: imageID}, Naming: true}, true},
+		"it got none":                {"", checkpoint{Result: snapshot.Result{Image: "x:v1", ImageID: imageID}, Naming: true}, false},
+		"another image has its name": {other, checkpoint{Result: snapshot.Result{Image: "x:v1", ImageID: imageID}, Naming: true}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				if !strings.HasSuffix(r.URL.Path, "/images/x:v1/json") || c.engine == "" {
+					w.WriteHeader(http.StatusNotFound)
+					_, _ = io.WriteString(w, `{"message":"no such image"}`)
+					return
+				}
+				_, _ = io.WriteString(w, `{"Id":"`+c.engine+`"}`)
+			}))
+			defer server.Close()
+			engine, err := client.NewClientWithOpts(client.WithHost("tcp://"+server.Listener.Addr().String()), client.WithVersion("1.41"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := (&Jobs{Engine: engine}).named(t.Context(), c.from)
+			if err != nil || got != c.want {
+				t.Errorf("%v %v, want %v", got, err, c.want)
 			}
 		})
 	}
@@ -177,7 +215,7 @@ func TestARetryTakesTheEnvironmentFromTheSession(t *testing.T) {
 				t.Fatal(err)
 			}
 			catalog := workspace.Open(t.TempDir())
-			done := retriedOn(t, engine, catalog, checkpoint{snapshot.Result{Image: "x:v1", ImageID: imageID}, string(text)})
+			done := retriedOn(t, engine, catalog, checkpoint{Result: snapshot.Result{Image: "x:v1", ImageID: imageID}, Pending: string(text)})
 			ws, err := catalog.Get(t.Context(), "x-v1")
 			if err != nil || done.State != task.Done || !maps.Equal(ws.Run.Environment, c.want) {
 				t.Errorf("%s %s: %+v, %v", done.State, done.Reason, ws, err)

@@ -153,6 +153,11 @@ type Pipeline struct {
 	// wants to know. While the image has its name and the workspace is still to be
 	// registered, pending is that workspace's file.
 	Stepped func(r Result, pending []byte)
+	// Naming is told which image is about to get its name, as Stepped would be once
+	// it has it: should this process be killed before Stepped is called, only the
+	// engine can tell whether it was given. An error keeps the image from its name;
+	// nil asks nobody.
+	Naming func(r Result, pending []byte) error
 	// LockDir is where this user's snapshots keep their locks.
 	LockDir string
 	// Guard starts what tidies up should this process be killed, before the lock
@@ -315,7 +320,7 @@ func (p *Pipeline) Run(ctx context.Context, req Request) (Result, error) {
 		}
 		j.emit(Done, "")
 		if p.Stepped != nil {
-			pending, err := j.pending()
+			pending, err := j.pending(j.result)
 			if err != nil {
 				return j.result, errors.Join(err, j.discard(ctx))
 			}

@@ -62,10 +62,10 @@ func (j *job) notRegistered(err error) error {
 	return err
 }
 
-// pending is the file of the workspace that is still to be registered, nil for
-// none.
-func (j *job) pending() ([]byte, error) {
-	if j.result.ImageID == "" || j.result.Workspace != "" || j.skip(StepRegister) {
+// pending is the file of the workspace that is still to be registered after a
+// result, nil for none.
+func (j *job) pending(r Result) ([]byte, error) {
+	if r.ImageID == "" || r.Workspace != "" || j.skip(StepRegister) {
 		return nil, nil
 	}
 	return workspace.Encode(j.registration())
@@ -98,7 +98,7 @@ func (j *job) registration() *workspace.Workspace {
 	// The image may be on this engine only: another policy would try to pull it.
 	ws.Pull = workspace.PullMissing
 	ws.Snapshot = &workspace.Snapshot{
-		Of: j.plan.session.Workspace, ImageID: j.result.ImageID, Parent: j.plan.container.Config.Image,
+		Of: j.plan.session.Workspace, ImageID: j.image, Parent: j.plan.container.Config.Image,
 		Created: j.Now().Truncate(1e9),
 	}
 	if workspace.ValidName(ws.Snapshot.Of) != nil {

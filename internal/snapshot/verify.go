@@ -75,6 +75,9 @@ func (j *job) giveName(ctx context.Context) error {
 	} else if id != "" && id != j.plan.former {
 		j.warn("%s was given to another image meanwhile; the name moves to the new one, the other stays as %s", j.result.Image, id)
 	}
+	if err := j.naming(); err != nil {
+		return err
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -94,6 +97,19 @@ func (j *job) giveName(ctx context.Context) error {
 	}
 	j.result.ImageID = j.image
 	return nil
+}
+
+func (j *job) naming() error {
+	if j.Naming == nil {
+		return nil
+	}
+	named := j.result
+	named.ImageID = j.image
+	pending, err := j.pending(named)
+	if err != nil {
+		return err
+	}
+	return j.Naming(named, pending)
 }
 
 // imageIDLater is imageID after a request with the error err. Where that is a
