@@ -163,9 +163,11 @@ func serve(ctx context.Context, o serveOptions) error {
 	for _, err := range bad {
 		log.Warn("a task cannot be read", "error", err)
 	}
+	records := push.OpenRecords(filepath.Join(o.data, "pushes"))
+	records.Sweep()
 	jobs := &job.Jobs{
 		Engine: engine, Catalog: books.As("kasm-helper"), Tasks: tasks,
-		Records: push.OpenRecords(filepath.Join(o.data, "pushes")), Locks: filepath.Join(o.data, "locks"),
+		Records: records, Locks: filepath.Join(o.data, "locks"),
 		Pulling: watcher.Pulling, Log: log,
 	}
 	jobs.Register()

@@ -86,8 +86,20 @@ func Open(dir string, log *slog.Logger, changed func([]*workspace.Workspace)) (*
 		return nil, fmt.Errorf("make the catalog's folder: %w", err)
 	}
 	s := &Shelf{catalog: workspace.Open(dir), log: log, entries: map[string]Entry{}, authors: map[string]author{}, watch: changed}
+	s.sweep()
 	s.readAuthors()
 	return s, s.Reload()
+}
+
+// sweep removes the files that were not whole when a helper was killed.
+func (s *Shelf) sweep() {
+	leftovers, _ := filepath.Glob(filepath.Join(s.catalog.Dir(), ".tmp-"+authorsFile+"*"))
+	for _, path := range leftovers {
+		_ = os.Remove(path) // in nobody's way
+	}
+	if err := s.catalog.Sweep(context.Background()); err != nil {
+		s.log.Warn("what a helper left that was killed is removed by the next change of a workspace", "error", err)
+	}
 }
 
 // Watch reads files again as they change, until ctx ends.

@@ -130,6 +130,28 @@ func TestAChangeIsThereOnceItIsAnswered(t *testing.T) {
 	}
 }
 
+func TestWhatAKilledHelperLeftIsRemovedAtTheStart(t *testing.T) {
+	dir := t.TempDir()
+	put(t, dir, "a", `image = "a"`)
+	for _, name := range []string{".b.toml123456789", ".tmp-.authors.json123456789"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("ima"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(t, dir, ignore)
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Name())
+	}
+	if got := strings.Join(names, " "); got != ".lock a.toml" {
+		t.Errorf("left are %s", got)
+	}
+}
+
 func fill(b *testing.B, n int) string {
 	b.Helper()
 	dir := b.TempDir()

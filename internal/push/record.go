@@ -51,6 +51,18 @@ func OpenRecords(dir string) Records { return Records{dir} }
 
 const recordExtension = ".json"
 
+// Sweep removes what a process that was killed has left of a record it was
+// writing. It is for a folder that no other process uses.
+func (r Records) Sweep() {
+	if r.dir == "" {
+		return
+	}
+	leftovers, _ := filepath.Glob(filepath.Join(r.dir, ".tmp-*"))
+	for _, path := range leftovers {
+		_ = os.Remove(path) // in nobody's way
+	}
+}
+
 // path names the file by a hash: references are no file names.
 func (r Records) path(engineID string, ref reference.Named) string {
 	sum := sha256.Sum256([]byte(engineID + "\x00" + ref.String()))

@@ -1,6 +1,8 @@
 package push
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,5 +53,32 @@ func TestListPassesOverBadFiles(t *testing.T) {
 	list, err := r.List()
 	if len(list) != 2 || list[0].Image != "x/b:v1" || err == nil || strings.Count(err.Error(), "remove the file") != 2 {
 		t.Errorf("got %+v, %v", list, err)
+	}
+}
+
+func TestSweepRemovesWhatAKilledWriteLeft(t *testing.T) {
+	dir := t.TempDir()
+	rec := Record{Image: "x:v1", EngineID: "e"}
+	if err := OpenRecords(dir).Save(rec); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(dir, ".tmp-0123456789abcdef01234567.json123")
+	if err := os.WriteFile(left, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	OpenRecords(dir).Sweep()
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is there: %v", left, err)
+	}
+	if list, err := OpenRecords(dir).List(); err != nil || len(list) != 1 {
+		t.Errorf("%+v %v", list, err)
+	}
+	t.Chdir(dir)
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	Records{}.Sweep()
+	if _, err := os.Stat(left); err != nil {
+		t.Error("records that are kept nowhere have swept another folder")
 	}
 }

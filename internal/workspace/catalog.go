@@ -272,6 +272,12 @@ func (c *Catalog) UniqueName(_ context.Context, base string) (string, error) {
 	return UniqueName(base, taken), nil
 }
 
+// Sweep removes what a process that was killed has left of a file it was writing,
+// as each write does.
+func (c *Catalog) Sweep(ctx context.Context) error {
+	return c.locked(ctx, func() error { return nil })
+}
+
 // sweep removes what a process that was killed has left of a file it was
 // writing: under the lock nobody else writes.
 func (c *Catalog) sweep() {
