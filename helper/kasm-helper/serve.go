@@ -227,7 +227,33 @@ func work(ctx context.Context, jobs *job.Jobs, lifetimes *lifetime.Enforcer) err
 	<-ctx.Done()
 	now, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cancel()
+	closing, closed := context.WithCancel(context.WithoutCancel(ctx))
+	running.Go(func() {
+		// An engine that is started again ends its containers before it answers:
+		// a helper that waits for it to tidy up would hold it up. The next helper
+		// tidies up.
+		awaitGone(closing, jobs.Engine)
+		jobs.Tasks.GiveUp()
+	})
+	defer running.Wait()
+	defer closed()
 	return jobs.Tasks.Close(now)
+}
+
+// awaitGone returns once an engine does not answer, or ctx ends.
+func awaitGone(ctx context.Context, engine *client.Client) {
+	for ctx.Err() == nil {
+		asked, cancel := context.WithTimeout(ctx, 5*time.Second)
+		_, err := engine.Ping(asked)
+		cancel()
+		if err != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // credentials are those of the docker CLI's configuration in a folder, for

@@ -31,6 +31,8 @@ func (s *Store) close(ctx context.Context) error {
 		s.halt()
 		select {
 		case <-idle:
+		case <-s.hopeless:
+			s.abandon()
 		case <-time.After(s.options.Grace):
 			s.abandon()
 		}
@@ -50,6 +52,10 @@ func (s *Store) close(ctx context.Context) error {
 	s.halt() // frees what the contexts hold
 	return errors.Join(err, s.journal.close())
 }
+
+// GiveUp has Close wait no longer than now for tasks that it has interrupted: what
+// they need to come to an end is gone.
+func (s *Store) GiveUp() { s.giveUp.Do(func() { close(s.hopeless) }) }
 
 // halt interrupts all tasks that run, and lets none begin.
 func (s *Store) halt() {

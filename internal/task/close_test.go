@@ -10,6 +10,34 @@ import (
 	"time"
 )
 
+func TestCloseWaitsNoLongerOnceItIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		options := Options{Dir: t.TempDir(), Grace: time.Minute}
+		s := opened(t, options, map[string]Func{"deaf": func(_ context.Context, r *Run) error {
+			err := r.Step("commit")
+			time.Sleep(time.Hour)
+			return err
+		}})
+		id := submit(t, s, Spec{Kind: "deaf"}).ID
+		synctest.Wait()
+		time.AfterFunc(time.Second, s.GiveUp)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		begin := time.Now()
+		if err := s.Close(ended); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("it took %s", took)
+		}
+		s.GiveUp()
+		time.Sleep(2 * time.Hour)
+		s = opened(t, options, nil)
+		wantState(t, s, id, Interrupted)
+		shut(t, s)
+	})
+}
+
 func TestCloseWaitsThenInterrupts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		options := Options{Dir: t.TempDir(), AtOnce: 3, Grace: 5 * time.Second}

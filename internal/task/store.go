@@ -75,6 +75,9 @@ type Store struct {
 
 	once     sync.Once
 	closeErr error
+	giveUp   sync.Once
+	// hopeless is closed when tasks that are interrupted are not waited for.
+	hopeless chan struct{}
 
 	// mu is held for moments only, never over a change of a file.
 	mu      sync.Mutex
@@ -140,7 +143,7 @@ func Open(options Options) (store *Store, bad []error, err error) {
 	s := &Store{
 		options: options, journal: journal,
 		kinds: map[string]Func{}, entries: map[string]*entry{}, keys: map[string]bool{},
-		subscribers: map[*Subscription]bool{}, stop: make(chan struct{}),
+		subscribers: map[*Subscription]bool{}, stop: make(chan struct{}), hopeless: make(chan struct{}),
 	}
 	for _, t := range tasks {
 		if err := s.recover(s.add(t, Secret[any]{})); err != nil {
