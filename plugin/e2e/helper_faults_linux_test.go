@@ -1,34 +1,32 @@
 package e2e
 
 import (
-	"archive/tar"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
+	"io/fs"
 	"os"
-	"path"
-	"slices"
+	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/docker/docker/client"
 
 	"github.com/docker-kasm/docker-kasm/internal/dial"
+	"github.com/docker-kasm/docker-kasm/internal/helperapi"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
-// TestHelperFaults kills the helper in each step of its snapshots, and holds what
-// is left against what must be true whatever happens. KASM_TEST_FAULTS is the
-// number of rounds in each step.
+// TestHelperFaults breaks what the helper's snapshots depend on, and holds what is
+// left after each round against what must be true whatever happens: the helper
+// killed, its engine killed, registries that fail. KASM_TEST_FAULTS is the number
+// of rounds in each step that have to meet it.
 func TestHelperFaults(t *testing.T) {
 	rounds, _ := strconv.Atoi(os.Getenv("KASM_TEST_FAULTS"))
 	if rounds < 1 {
@@ -45,160 +43,59 @@ func TestHelperFaults(t *testing.T) {
 	}
 	t.Cleanup(func() { cleanUp("e2efaults") })
 	defer func() { t.Logf("rounds and what they violated:\n%s", f.tally.table()) }()
-	v := &helped{victim: f.newVictim(t, "e2efaults.helper", 20)}
+	v := &helped{victim: f.newVictim(t, "e2efaults.helper", 8), took: map[taken]map[snapshot.Step]time.Duration{}}
 	removeHelper()
 	t.Cleanup(removeHelper)
-	v.user.must(t, "helper", "install")
-	took := v.measure(t)
-	states := []session.State{session.Running, session.Paused, session.Running, session.Stopped}
-	for _, step := range steps {
-		t.Run(string(step), func(t *testing.T) {
-			for i := range rounds {
-				r := round{
-					victim: v.victim, step: step, state: states[i%len(states)], options: append([]string{"--push"}, variants[i%len(variants)]...),
-					ref: fmt.Sprintf("%s/e2efaults-helper-%s:%d", registry, step, i),
-				}
-				if within := took[step]; within > 0 {
-					r.delay = rand.N(within)
-				}
-				v.bring(t, session.Running)
-				v.write(t, "/new", 10) // what the registry has is not pushed again
-				v.bring(t, r.state)
-				met, wrong := v.killed(t, r)
-				for _, w := range wrong {
-					t.Errorf("%s: %s", r, w)
-				}
-				f.tally.count("kill helper", string(step), met, len(wrong))
-				v.forget(t, r.ref)
-				v.sweep(t)
-			}
-		})
+	v.user.must(t, "helper", "install", "--log-level", "debug")
+	v.findFiles(t)
+	defer v.hangUp()
+	v.user.logIn(t, registry, "kasm", helperPassword)
+	t.Run("registry", v.testHelpersRegistry)
+	t.Run("kill helper", v.testKillHelper)
+	t.Run("kill engine", v.testKillHelpersEngine)
+	for _, tr := range v.traces(t, v.user, v.oneTask(t), false) {
+		if holds(tr.data, forms(helperPassword)) {
+			t.Errorf("the password is in %s", tr.where)
+		}
+		if !strings.Contains(string(tr.data), tr.known) {
+			t.Errorf("%s does not have %q, so that it was not searched", tr.where, tr.known)
+		}
 	}
+	f.tally.allMet(t, f.containerdStore(t))
+}
+
+// oneTask makes a snapshot that nothing happens to.
+func (v *helped) oneTask(t *testing.T) string {
+	t.Helper()
+	v.bring(t, session.Running)
+	id := v.user.begin(t, "--push", v.name, v.registry+"/e2efaults-helper-last:v1")
+	v.user.finish(t, id, string(task.Done))
+	return id
 }
 
 // helped is a victim whose snapshots the helper makes.
-type helped struct{ *victim }
-
-// measure makes a snapshot that nothing happens to, and returns how long each step
-// takes.
-func (v *helped) measure(t *testing.T) map[snapshot.Step]time.Duration {
-	t.Helper()
-	ref := v.registry + "/e2efaults-helper-measure:latest"
-	id := v.user.begin(t, "--push", v.name, ref)
-	v.user.finish(t, id, string(task.Done))
-	took := map[snapshot.Step]time.Duration{}
-	var last snapshot.Step
-	var began time.Time
-	err := v.follow(t, id, func(l task.Line) {
-		if last != "" {
-			took[last] = l.Time.Sub(began)
-		}
-		if l.Level == task.Begins {
-			last, began = snapshot.Step(l.Step), l.Time
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range append(v.settle(t, settled, v.leftovers), v.resulted(t, v.task(t, id))...) {
-		t.Errorf("after a snapshot that nothing happened to: %s", w)
-	}
-	v.forget(t, ref)
-	return took
+type helped struct {
+	*victim
+	// data is the folder that the helper keeps its files in, on this machine, and
+	// journal that of its tasks.
+	data, journal string
+	// conn is the connection to the helper, nil without one.
+	conn *helperapi.Client
+	// took has how long each step takes.
+	took map[taken]map[snapshot.Step]time.Duration
 }
 
-// follow passes the lines of a task's log on until it ends, or the helper does.
-func (v *helped) follow(t *testing.T, id string, do func(task.Line)) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)
-	defer cancel()
-	helper := helperClient(t, v.api)
-	defer helper.Close()
-	for line, err := range helper.TaskLog(ctx, id, true) {
-		if err != nil {
-			return err
-		}
-		do(line)
-	}
-	return nil
-}
+// helperPassword is what the helper is given for the registry, which lets everybody
+// in. It must be found nowhere.
+const helperPassword = "s3cret-of-faults?>"
 
 func (v *helped) task(t *testing.T, id string) task.Task {
 	t.Helper()
-	helper := helperClient(t, v.api)
-	defer helper.Close()
-	got, err := helper.Task(t.Context(), id)
+	got, err := v.helper(t).Task(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return got
-}
-
-// killed begins a snapshot, kills the helper in the round's step, starts it again
-// and has the task go on. met tells whether the step was under way when it was
-// killed.
-func (v *helped) killed(t *testing.T, r round) (met bool, wrong []string) {
-	t.Helper()
-	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	id := v.user.begin(t, slices.Concat(r.options, []string{v.name, r.ref})...)
-	var pids []int
-	for pid, command := range v.helperProcesses(t) {
-		if strings.HasPrefix(command, "/"+dial.Binary+" serve") {
-			pids = append(pids, pid)
-		}
-	}
-	if len(pids) != 1 {
-		t.Fatalf("which process is the helper? %v", pids)
-	}
-	killed := false
-	err := v.follow(t, id, func(l task.Line) {
-		if killed || l.Level != task.Begins || l.Step != string(r.step) {
-			return
-		}
-		time.Sleep(r.delay)
-		// By the engine it would take longer than most steps.
-		signal(pids, syscall.SIGKILL)
-		killed = true
-	})
-	if !killed {
-		say("the step was not met: %v", err)
-		return false, wrong
-	}
-	// The engine waits longer each time before it starts the container again by
-	// itself: not for one that was killed through it as well.
-	_ = command("docker", "kill", dial.Volume).Run() // it may not run just now
-	v.user.must(t, "helper", "install")
-	got := v.task(t, id)
-	met = got.State == task.Interrupted && got.Step == string(r.step)
-	switch got.State {
-	case task.Done:
-	case task.Interrupted:
-		if !strings.Contains(got.Reason, "in step "+got.Step) || got.Step == "" {
-			say("the reason does not name the step %q: %s", got.Step, got.Reason)
-		}
-	default:
-		say("the task is %s after its helper was killed: %s", got.State, got.Reason)
-	}
-	wrong = append(wrong, v.settle(t, settled, func(ctx context.Context) []string {
-		return append(v.leftovers(ctx), v.inState(ctx, r.state)...)
-	})...)
-	wrong = append(append(wrong, v.resulted(t, got)...), v.files(t, false)...)
-	if got.State == task.Done {
-		return met, wrong
-	}
-	if _, err := v.user.kasm("task", "retry", id); err != nil {
-		say("retry: %v", err)
-	}
-	log, err := v.user.kasm("task", "logs", "-f", id)
-	if got = v.task(t, id); err != nil || got.State != task.Done {
-		say("a retry ends as %s: %v\n%s", got.State, err, log)
-		return met, wrong
-	}
-	wrong = append(wrong, v.resulted(t, got)...)
-	wrong = append(wrong, v.settle(t, settled, func(ctx context.Context) []string {
-		return append(v.leftovers(ctx), v.inState(ctx, r.state)...)
-	})...)
-	return met, append(wrong, v.files(t, true)...)
 }
 
 // resulted lists what of a task's result is not so, and of one that is done what
@@ -221,21 +118,21 @@ func (v *helped) resulted(t *testing.T, got task.Task) []string {
 	if got.State == task.Done && (r.ImageID == "" || r.Workspace == "" || r.Digest == "") {
 		say("done, and not all is reported: %s", got.Result)
 	}
+	list, err := workspace.Open(filepath.Join(v.data, "workspaces")).List(t.Context())
+	if err != nil {
+		say("%v", err)
+	}
+	if got.State == task.Done && len(list) != 1 || r.ImageID == "" && len(list) > 0 || len(list) > 1 {
+		say("workspace %q of image %q was reported, and there are %d: %+v", r.Workspace, r.ImageID, len(list), list)
+	}
 	if r.Workspace == "" {
 		return wrong
 	}
-	var ws struct {
-		Image    string
-		Snapshot struct{ ImageID, Digest string }
-	}
-	out, err := v.user.kasm("workspace", "inspect", "--scope", "engine", "--format", "json", r.Workspace)
-	if err == nil {
-		err = json.Unmarshal([]byte(out), &ws)
-	}
-	if err != nil || ws.Image != r.Image {
-		say("workspace %s was reported: %s, %v", r.Workspace, out, err)
+	if len(list) != 1 || list[0].Name != r.Workspace || list[0].Image != r.Image {
+		say("workspace %s of %s was reported, and there are %+v", r.Workspace, r.Image, list)
 		return wrong
 	}
+	ws := list[0]
 	// The digest is in the catalog first.
 	if ws.Snapshot.ImageID != r.ImageID || r.Digest != "" && ws.Snapshot.Digest != r.Digest {
 		say("workspace %s is of image %s %s, and %s %s was reported", r.Workspace, ws.Snapshot.ImageID, ws.Snapshot.Digest, r.ImageID, r.Digest)
@@ -248,61 +145,64 @@ func (v *helped) resulted(t *testing.T, got task.Task) []string {
 	return wrong
 }
 
-// files lists what is wrong with the files in the helper's volume. What a kill has
-// left of a workspace's file is removed by the next write, after which it is
-// wrong.
-func (v *helped) files(t *testing.T, written bool) []string {
+// files lists what is wrong with the helper's files, and looks for the password in
+// them. A file that is being written is looked at again.
+func (v *helped) files(t *testing.T) []string {
 	t.Helper()
-	var wrong []string
-	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	content, _, err := v.api.CopyFromContainer(t.Context(), dial.Volume, "/var/lib/docker-kasm")
-	if err != nil {
-		return []string{err.Error()}
-	}
-	defer content.Close()
-	images := map[string]string{}
-	for archive := tar.NewReader(content); ; {
-		h, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return []string{err.Error()}
-		}
-		data, err := io.ReadAll(archive)
-		if err != nil {
-			return []string{err.Error()}
-		}
-		dir, base := path.Split(h.Name)
-		name, isTOML := strings.CutSuffix(base, ".toml")
-		switch {
-		case isTOML:
-			ws, err := workspace.Decode(name, base, data)
+	return v.settle(t, awaited, func(context.Context) (wrong []string) {
+		secret := forms(helperPassword)
+		err := filepath.WalkDir(v.data, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !e.Type().IsRegular() {
+				return err
+			}
+			data, err := os.ReadFile(path)
 			if err != nil {
-				say("%s: %v", h.Name, err)
-				continue
+				return err
 			}
-			if former := images[ws.Image]; former != "" {
-				say("workspaces %s and %s are of the one image %s", former, name, ws.Image)
+			if holds(data, secret) {
+				wrong = append(wrong, "the password is in "+path)
 			}
-			images[ws.Image] = name
-		case strings.HasSuffix(base, ".json"):
-			if !json.Valid(data) {
-				say("%s is no JSON: %q", h.Name, data)
+			switch base := filepath.Base(path); {
+			case filepath.Ext(base) == ".lock":
+			case strings.HasPrefix(base, ".") && base != ".authors.json":
+				wrong = append(wrong, path+" is left")
+			case filepath.Ext(base) == ".json" && !json.Valid(data):
+				wrong = append(wrong, fmt.Sprintf("%s is no JSON: %q", path, data))
 			}
-		case written && strings.HasSuffix(dir, "/workspaces/") && base != "" && base != ".lock" && h.Typeflag == tar.TypeReg:
-			say("%s is left in the catalog", h.Name)
+			return nil
+		})
+		if err != nil {
+			wrong = append(wrong, err.Error())
 		}
+		return wrong
+	})
+}
+
+// helper speaks to the helper, by one connection until hangUp.
+func (v *helped) helper(t *testing.T) *helperapi.Client {
+	t.Helper()
+	if v.conn == nil {
+		way, err := dial.Find(t.Context(), v.api, v.api.DaemonHost())
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.conn = helperapi.NewClient(way.Dial, "e2e", "test")
 	}
-	return wrong
+	return v.conn
+}
+
+func (v *helped) hangUp() {
+	if v.conn != nil {
+		_ = v.conn.Close() // its other end may be gone
+	}
+	v.conn = nil
 }
 
 // forget removes what a round has made.
 func (v *helped) forget(t *testing.T, ref string) {
 	t.Helper()
 	v.victim.forget(t, ref)
-	helper := helperClient(t, v.api)
-	defer helper.Close()
+	helper := v.helper(t)
 	tasks, err := helper.Tasks(t.Context())
 	errs := []error{err}
 	for _, one := range tasks {
@@ -312,10 +212,12 @@ func (v *helped) forget(t *testing.T, ref string) {
 		}
 		errs = append(errs, helper.RemoveTask(t.Context(), one.ID))
 	}
-	if err := errors.Join(errs...); err != nil {
-		t.Errorf("remove the tasks of a round: %v", err)
+	list, err := helper.Catalog().List(t.Context())
+	errs = append(errs, err)
+	for _, ws := range list {
+		errs = append(errs, helper.Catalog().Remove(t.Context(), ws.Name, ""))
 	}
-	for _, name := range strings.Fields(v.user.must(t, "workspace", "ls", "--scope", "engine", "-q")) {
-		v.user.must(t, "workspace", "rm", "--scope", "engine", name)
+	if err := errors.Join(errs...); err != nil {
+		t.Errorf("remove what a round has made: %v", err)
 	}
 }
