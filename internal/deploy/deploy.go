@@ -249,7 +249,10 @@ func spec(o Options, info system.Info, ref string) (*container.Config, *containe
 		CapDrop:        []string{"ALL"},
 		SecurityOpt:    []string{"no-new-privileges"},
 		Init:           &yes,
-		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyUnlessStopped},
+		// One that is to stay away unless it was stopped is not started any more by
+		// an engine that was killed: that takes its own stop of leftovers for a
+		// user's (moby daemon/kill.go, HasBeenManuallyStopped).
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
 		Mounts: []mount.Mount{
 			{Type: mount.TypeBind, Source: o.Socket, Target: engine},
 			{Type: mount.TypeVolume, Source: dial.Volume, Target: data},

@@ -264,6 +264,7 @@ func (v *helped) comesBack(t *testing.T, former string) []string {
 		return nil
 	})
 	if len(wrong) > 0 {
+		v.user.must(t, "helper", "install") // for the next round
 		return wrong
 	}
 	return v.settle(t, settled, func(ctx context.Context) []string {
