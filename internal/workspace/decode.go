@@ -35,24 +35,30 @@ func Decode(name, file string, data []byte) (*Workspace, error) {
 	if len(data) > MaxFile {
 		return nil, &FileError{file, 1, 1, fmt.Sprintf("the file is larger than the %d bytes a workspace may have", MaxFile)}
 	}
-	var values map[string]any
-	if err := toml.Unmarshal(data, &values); err != nil {
-		return nil, syntaxError(file, err)
-	}
 	doc, err := parse(file, data)
-	if err != nil {
-		return nil, err
+	var found []finding
+	if err == nil {
+		found = doc.checkKeys()
 	}
-	found := doc.checkKeys()
 	ws := &Workspace{Type: TypeContainer, Enabled: true, Pull: PullMissing}
-	if len(found) == 0 {
+	if err == nil && len(found) == 0 {
+		// A good file, as most are, is read once.
 		if err := toml.Unmarshal(data, ws); err != nil {
 			return nil, syntaxError(file, err)
 		}
 		found = doc.places(ws.check())
-	} else if rest, err := toml.Marshal(without(values, found)); err == nil && toml.Unmarshal(rest, ws) == nil {
-		// The rest is checked too, so that one look at the file is enough.
-		found = append(found, doc.others(ws, found)...)
+	} else {
+		var values map[string]any
+		if err := toml.Unmarshal(data, &values); err != nil {
+			return nil, syntaxError(file, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if rest, err := toml.Marshal(without(values, found)); err == nil && toml.Unmarshal(rest, ws) == nil {
+			// The rest is checked too, so that one look at the file is enough.
+			found = append(found, doc.others(ws, found)...)
+		}
 	}
 	if len(found) > 0 {
 		return nil, doc.errors(file, found)

@@ -68,8 +68,8 @@ type table struct {
 
 func (t table) key() string { return join(t.path) }
 
-// parse reads the places of all keys. It is only asked of text that has been
-// decoded, so its errors are rare: what only one of the two parsers refuses.
+// parse reads the places of all keys. Its parser is not the one that reads values:
+// errors of that come first, so that these are only what that one lets pass.
 func parse(file string, data []byte) (*document, error) {
 	doc := &document{data: data}
 	if bytes.HasPrefix(data, bom) {

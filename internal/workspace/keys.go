@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/agext/levenshtein"
@@ -27,12 +28,12 @@ const (
 )
 
 // schema maps every key, dotted, to what its value must be. It follows from
-// the struct, so that the two cannot differ.
-func schema() map[string]kind {
+// the struct, so that the two cannot differ. Nobody may change the map.
+var schema = sync.OnceValue(func() map[string]kind {
 	keys := map[string]kind{}
 	addKeys(keys, "", reflect.TypeFor[Workspace]())
 	return keys
-}
+})
 
 func addKeys(keys map[string]kind, prefix string, t reflect.Type) {
 	for i := range t.NumField() {
@@ -69,7 +70,7 @@ func addKeys(keys map[string]kind, prefix string, t reflect.Type) {
 
 // Keys lists every key that can be set, dotted and sorted.
 func Keys() []string {
-	keys := schema()
+	keys := maps.Clone(schema())
 	maps.DeleteFunc(keys, func(_ string, k kind) bool { return k == kindTable })
 	return slices.Sorted(maps.Keys(keys))
 }
