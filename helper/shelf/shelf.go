@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/moby/sys/atomicwriter"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
@@ -152,31 +154,27 @@ func (s *Shelf) reload() error {
 	s.mu.RLock()
 	old := s.entries
 	s.mu.RUnlock()
-	next := make(map[string]Entry, len(names))
-	changed := len(names) != len(old)
-	for _, name := range names {
-		info, err := os.Stat(filepath.Join(s.catalog.Dir(), name+".toml"))
-		if errors.Is(err, fs.ErrNotExist) {
-			changed = true
-			continue
-		}
-		var now stamp
-		if err == nil {
-			now = stamp{info.Size(), info.ModTime()}
-		}
-		// A file changed twice within a tick of the file system's clock looks
-		// the same: one that is young is read again.
+	// Reading is most of the work: one goroutine for each processor does it.
+	found := make([]Entry, len(names))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range names {
 		before, known := old[name]
-		if known && before.stat == now && time.Since(now.changed) > 2*time.Second {
-			next[name] = before
-			continue
-		}
-		e := s.read(name, now)
-		if !known || e.Revision != before.Revision || (e.Err == nil) != (before.Err == nil) {
-			changed = true
-		}
-		next[name] = e
+		group.Go(func() error {
+			found[i] = s.look(name, before, known)
+			return nil
+		})
 	}
+	_ = group.Wait() // entries have errors of their own
+	next := make(map[string]Entry, len(names))
+	for _, e := range found {
+		if e.Name != "" {
+			next[e.Name] = e
+		}
+	}
+	changed := !maps.EqualFunc(old, next, func(a, b Entry) bool {
+		return a.Revision == b.Revision && (a.Err == nil) == (b.Err == nil)
+	})
 	s.mu.Lock()
 	s.entries = next
 	s.mu.Unlock()
@@ -184,6 +182,25 @@ func (s *Shelf) reload() error {
 		s.watch(s.Workspaces())
 	}
 	return nil
+}
+
+// look reads a file if it has changed since; an entry without a name says that it
+// is gone.
+func (s *Shelf) look(name string, before Entry, known bool) Entry {
+	info, err := os.Stat(filepath.Join(s.catalog.Dir(), name+".toml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Entry{}
+	}
+	var now stamp
+	if err == nil {
+		now = stamp{info.Size(), info.ModTime()}
+	}
+	// A file changed twice within a tick of the file system's clock looks the
+	// same: one that is young is read again.
+	if known && before.stat == now && time.Since(now.changed) > 2*time.Second {
+		return before
+	}
+	return s.read(name, now)
 }
 
 func (s *Shelf) read(name string, now stamp) Entry {
