@@ -98,7 +98,7 @@ test-faults-short: ## Fail a few pushes and kill the plugin once at each step, o
 	contrib/engines/test 20.10 overlay2 -- env KASM_TEST_FAULTS=1 $(GOTEST) -count=1 -v -run '^TestFaults$$/^(registry|kill_plugin)' ./plugin/e2e
 
 .PHONY: bench
-bench: build ## Compare with plain docker: ratios, size, start-up
+bench: build ## Compare with plain docker: ratios, size, start-up; measure the helper
 	{ hash hyperfine jq && test -x /usr/bin/time; } 2>/dev/null || apt-get install -y --no-install-recommends hyperfine jq time >/dev/null
 	contrib/engines/test 20.10 overlay2 -- contrib/bench/bench
 	contrib/engines/test 29 overlay2 -- contrib/bench/bench
@@ -117,11 +117,15 @@ lint: ## Check the code and the scripts
 	$(LINT) run ./...
 	$(LINT) fmt --diff
 	command -v shellcheck >/dev/null || apt-get install -y --no-install-recommends shellcheck >/dev/null
-	shellcheck -x -P SCRIPTDIR -P contrib/engines contrib/engines/engine contrib/engines/test contrib/engines/lib/*.sh contrib/demo/demo contrib/bench/bench contrib/systemd/check .ci/run
+	shellcheck -x -P SCRIPTDIR -P contrib/engines contrib/engines/engine contrib/engines/test contrib/engines/lib/*.sh contrib/demo/demo contrib/bench/bench contrib/bench/helper/bench contrib/systemd/check contrib/systemd/try .ci/run
 
 .PHONY: systemd
 systemd: ## Check the systemd units
 	contrib/systemd/check
+
+.PHONY: test-systemd
+test-systemd: build ## Try the systemd units under a systemd
+	contrib/engines/test 20.10 overlay2 -- contrib/systemd/try
 
 .PHONY: docs
 docs: ## Generate contrib/docs/reference from the commands
