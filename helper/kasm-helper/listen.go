@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +20,7 @@ const socketMode = 0o660
 
 // listen returns the socket that systemd has made, or makes one of its own,
 // which members of a group may use besides its owner.
-func listen(path, group string) (net.Listener, error) {
+func listen(ctx context.Context, path, group string) (net.Listener, error) {
 	passed, err := activation.Listeners()
 	if err != nil {
 		return nil, fmt.Errorf("take the socket over from systemd: %w", err)
@@ -37,7 +38,7 @@ func listen(path, group string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the socket has a mode of its own
 		return nil, fmt.Errorf("make the folder of the socket: %w", err)
 	}
-	lock, err := claim(path)
+	lock, err := claim(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func (c claimed) Close() error { return errors.Join(c.Listener.Close(), c.lock.C
 // somebody who listens there. Helpers keep each other away by a lock, which stays
 // as a file: two that begin at once would both find the path free. Others, such as
 // systemd, are found by a connection.
-func claim(path string) (*flock.Flock, error) {
+func claim(ctx context.Context, path string) (*flock.Flock, error) {
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	got, err := lock.TryLock()
 	if err != nil {
@@ -78,7 +79,7 @@ func claim(path string) (*flock.Flock, error) {
 	if !got {
 		return nil, inUse(path)
 	}
-	if err := free(path); err != nil {
+	if err := free(ctx, path); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
@@ -86,7 +87,7 @@ func claim(path string) (*flock.Flock, error) {
 
 // free fails unless there is nothing at a path, or a socket that nobody listens
 // on.
-func free(path string) error {
+func free(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -97,7 +98,8 @@ func free(path string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("%s is in the way, which is no socket: remove it, or give another --socket", path)
 	}
-	conn, err := net.DialTimeout("unix", path, probe)
+	d := net.Dialer{Timeout: probe}
+	conn, err := d.DialContext(ctx, "unix", path)
 	switch {
 	case err == nil:
 		return errors.Join(inUse(path), conn.Close())

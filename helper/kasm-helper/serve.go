@@ -181,7 +181,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		Warn: func(err error) { log.Warn("lifetimes", "error", err) },
 	})
 	poke = lifetimes.Poke
-	l, err := listen(o.socket, o.group)
+	l, err := listen(ctx, o.socket, o.group)
 	if err != nil {
 		return err
 	}
