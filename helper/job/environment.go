@@ -16,9 +16,10 @@ import (
 // Values of a workspace's environment may be secret, and are not journalled: the
 // session has them, too.
 
-// withoutValues is a workspace's file as it is journalled.
-func withoutValues(name string, text []byte) ([]byte, error) {
-	ws, err := workspace.Decode(name, name+".toml", text)
+// withoutValues is the file of a workspace, which has no name yet, as it is
+// journalled.
+func withoutValues(text []byte) ([]byte, error) {
+	ws, err := workspace.Decode("pending", "pending.toml", text)
 	if err != nil {
 		return nil, err
 	}

@@ -80,14 +80,7 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 			}
 		},
 		Stepped: func(r snapshot.Result, pending []byte) {
-			var err error
-			if len(pending) > 0 {
-				pending, err = withoutValues(t.Subject, pending)
-			}
-			if err == nil {
-				err = keep(run, checkpoint{Result: r, Pending: string(pending)})
-			}
-			if err != nil {
+			if err := keep(run, checkpoint{Result: r, Pending: string(pending)}); err != nil {
 				cancel(err)
 			}
 		},
@@ -149,6 +142,13 @@ func keep(run *task.Run, c checkpoint) error {
 }
 
 func keepCheckpoint(run *task.Run, c checkpoint) error {
+	if c.Pending != "" {
+		pending, err := withoutValues([]byte(c.Pending))
+		if err != nil {
+			return err
+		}
+		c.Pending = string(pending)
+	}
 	data, err := json.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("keep how far the snapshot came: %w", err)
