@@ -31,3 +31,15 @@ func Trust(conn net.Conn) error {
 	}
 	return fmt.Errorf("%s listens on %s, who is neither root nor you, and may be no helper: nothing was sent; let root or systemd make its socket, or remove what says that a helper is there with `docker volume rm %s`", name, path, Volume)
 }
+
+// listener is the user who began to listen on the socket at the far end.
+func listener(conn *net.UnixConn) (uid int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	if lost := raw.Control(func(fd uintptr) { uid, err = peer(int(fd)) }); lost != nil {
+		return 0, lost
+	}
+	return uid, err
+}

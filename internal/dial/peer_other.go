@@ -4,11 +4,10 @@ package dial
 
 import (
 	"errors"
-	"net"
 	"runtime"
 )
 
-// listener fails where a connection does not tell who is at its far end.
-func listener(*net.UnixConn) (int, error) {
+// peer fails where a connection does not tell who is at its far end.
+func peer(int) (int, error) {
 	return 0, errors.New(runtime.GOOS + " does not tell: use an ssh context")
 }
