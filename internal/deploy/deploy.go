@@ -135,13 +135,8 @@ var ErrService = errors.New("the helper of this engine is a service on its host:
 // Install sets the helper up, unless it is there, and waits until it answers. It
 // returns whether there was something to do. Of several that do it at once, all
 // end with the one helper.
-func Install(ctx context.Context, api API, o Options) (changed bool, err error) {
-	ctx, done, err := takeTurn(ctx, api, o.User, o.Report)
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, done()) }()
-	return install(ctx, api, o)
+func Install(ctx context.Context, api API, o Options) (bool, error) {
+	return inTurn(ctx, api, o.User, o.Report, func(ctx context.Context) (bool, error) { return install(ctx, api, o) })
 }
 
 func install(ctx context.Context, api API, o Options) (bool, error) {
@@ -311,13 +306,11 @@ type UninstallOptions struct {
 }
 
 // Uninstall removes the helper's container and images.
-func Uninstall(ctx context.Context, api API, o UninstallOptions) (err error) {
-	ctx, done, err := takeTurn(ctx, api, o.User, o.Report)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, done()) }()
-	return uninstall(ctx, api, o.Purge)
+func Uninstall(ctx context.Context, api API, o UninstallOptions) error {
+	_, err := inTurn(ctx, api, o.User, o.Report, func(ctx context.Context) (bool, error) {
+		return true, uninstall(ctx, api, o.Purge)
+	})
+	return err
 }
 
 func uninstall(ctx context.Context, api API, purge bool) error {

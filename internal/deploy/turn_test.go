@@ -133,17 +133,16 @@ func TestUninstallWaitsForAnUpgrade(t *testing.T) {
 func TestAnInterruptedWaitChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := installed(t)
-		_, done, err := takeTurn(t.Context(), e, "ann@there", nil)
+		_, err := inTurn(t.Context(), e, "ann@there", nil, func(context.Context) (bool, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			changed, err := Upgrade(ctx, e, e.options("bob@here", "new"))
+			if changed || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "nothing was changed") {
+				t.Error(changed, err)
+			}
+			return false, nil
+		})
 		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		changed, err := Upgrade(ctx, e, e.options("bob@here", "new"))
-		if changed || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "nothing was changed") {
-			t.Error(changed, err)
-		}
-		if err := done(); err != nil {
 			t.Fatal(err)
 		}
 		e.check(t, "old", map[string]string{})

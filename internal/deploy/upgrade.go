@@ -21,13 +21,8 @@ const former = dial.Volume + "-former"
 // its data and its settings but for those that are given. Should the new one not
 // come up, the former is put back. It returns whether there was something to do.
 // Of several at once, each waits for the one before it.
-func Upgrade(ctx context.Context, api API, o Options) (changed bool, err error) {
-	ctx, done, err := takeTurn(ctx, api, o.User, o.Report)
-	if err != nil {
-		return false, err
-	}
-	defer func() { err = errors.Join(err, done()) }()
-	return upgrade(ctx, api, o)
+func Upgrade(ctx context.Context, api API, o Options) (bool, error) {
+	return inTurn(ctx, api, o.User, o.Report, func(ctx context.Context) (bool, error) { return upgrade(ctx, api, o) })
 }
 
 func upgrade(ctx context.Context, api API, o Options) (bool, error) {
