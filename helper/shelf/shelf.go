@@ -22,6 +22,7 @@ import (
 	"github.com/moby/sys/atomicwriter"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/docker-kasm/docker-kasm/internal/leftover"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -95,10 +96,7 @@ func Open(dir string, log *slog.Logger, changed func([]*workspace.Workspace)) (*
 
 // sweep removes the files that were not whole when a helper was killed.
 func (s *Shelf) sweep() {
-	leftovers, _ := filepath.Glob(filepath.Join(s.catalog.Dir(), ".tmp-"+authorsFile+"*"))
-	for _, path := range leftovers {
-		_ = os.Remove(path) // in nobody's way
-	}
+	leftover.Remove(s.catalog.Dir(), authorsFile)
 	if err := s.catalog.Sweep(context.Background()); err != nil {
 		s.log.Warn("what a helper left that was killed is removed by the next change of a workspace", "error", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"regexp"
 
 	"github.com/moby/sys/atomicwriter"
+
+	"github.com/docker-kasm/docker-kasm/internal/leftover"
 )
 
 // Store is the file that entries are kept in.
@@ -37,11 +39,7 @@ type storeFile struct {
 // is set aside, under the same name with .bad added; there are then no entries,
 // and an error that says so. What a write that was cut off left is removed.
 func (s *Store) Load() (map[string]Entry, error) {
-	if leftovers, err := filepath.Glob(filepath.Join(filepath.Dir(s.path), ".tmp-"+filepath.Base(s.path)+"*")); err == nil {
-		for _, path := range leftovers {
-			_ = os.Remove(path) // in nobody's way
-		}
-	}
+	leftover.Remove(filepath.Dir(s.path), filepath.Base(s.path))
 	data, err := s.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return map[string]Entry{}, nil

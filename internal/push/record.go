@@ -18,6 +18,7 @@ import (
 	"github.com/moby/sys/atomicwriter"
 
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/leftover"
 )
 
 // Record is a push that failed, or that is under way. It holds no credentials.
@@ -57,10 +58,7 @@ func (r Records) Sweep() {
 	if r.dir == "" {
 		return
 	}
-	leftovers, _ := filepath.Glob(filepath.Join(r.dir, ".tmp-*"))
-	for _, path := range leftovers {
-		_ = os.Remove(path) // in nobody's way
-	}
+	leftover.Remove(r.dir, "")
 }
 
 // path names the file by a hash: references are no file names.

@@ -3,9 +3,8 @@ package snapshot
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 
+	"github.com/docker-kasm/docker-kasm/internal/leftover"
 	"github.com/docker-kasm/docker-kasm/internal/lock"
 )
 
@@ -18,10 +17,7 @@ func (p *Pipeline) Recover(ctx context.Context) error {
 		return err
 	}
 	j := &job{Pipeline: p, id: id, plan: &plan{}}
-	leftovers, _ := filepath.Glob(filepath.Join(p.LockDir, ".tmp-place*"))
-	for _, path := range leftovers {
-		_ = os.Remove(path) // in nobody's way
-	}
+	leftover.Remove(p.LockDir, "place")
 	all, err := lock.List(ctx, p.API, "")
 	if err != nil {
 		return err
