@@ -22,7 +22,8 @@ import (
 // the next list mends.
 const (
 	// quiet is the shortest time between the beginnings of two lists; a list
-	// that takes longer is followed by twice its time of rest.
+	// that takes longer is followed by as long a rest, so that a change waits for
+	// three lists at the most.
 	quiet = 250 * time.Millisecond
 	// enginePatience bounds a request to the engine.
 	enginePatience = time.Minute
@@ -104,7 +105,7 @@ func (w *Watcher) connection(ctx context.Context, healthy func()) error {
 				return fmt.Errorf("list images: %w", got.err)
 			}
 			healthy()
-			listing, rest = false, max(quiet, 3*got.took)
+			listing, rest = false, max(quiet, 2*got.took)
 			w.endList(got.number, got.images)
 			if timer.Reset(w.options.Relist); changed {
 				change()

@@ -195,8 +195,8 @@ func TestASlowListIsFollowedByRest(t *testing.T) {
 			f.put("x:1", hex(i), "")
 			time.Sleep(100 * time.Millisecond)
 		}
-		if n := f.listed() - before; n < 8 || n > 11 {
-			t.Errorf("%d lists of a second in 30 seconds, want 10", n)
+		if n := f.listed() - before; n < 13 || n > 16 {
+			t.Errorf("%d lists of a second in 30 seconds, want 15", n)
 		}
 	})
 }
