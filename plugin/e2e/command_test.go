@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	// commandTimeout is what a command may take: all of them are done in a small
-	// part of it, and an engine that hangs must not hang the tests.
-	commandTimeout = 4 * time.Minute
+	// commandTimeout is what a command may take, as an engine that hangs must not
+	// hang the tests. The longest wait for an engine that tries a failing registry
+	// again and again, which takes it nearly four minutes.
+	commandTimeout = 8 * time.Minute
 	// pipeTimeout is what a command's children may then hold its output open.
 	pipeTimeout = 5 * time.Second
 )
