@@ -18,21 +18,23 @@ func (p *Pipeline) Recover(ctx context.Context) error {
 	}
 	j := &job{Pipeline: p, id: id, plan: &plan{}}
 	leftover.Remove(p.LockDir, "place")
-	all, err := lock.List(ctx, p.API, "")
-	if err != nil {
-		return err
-	}
 	me := j.holder("")
 	var errs []error
-	for _, h := range all {
-		if me.Place == "" || h.Place != me.Place || h.Owner != me.Owner {
-			continue
-		}
-		_, taken, err := j.take(ctx, h.Key, true, func(string) {})
-		if err == nil {
-			err = taken.release()
-		}
+	// The names' last: while a session is tidied up after, the engine comes to
+	// what it was asked for in the end.
+	for _, key := range []string{"", namesKey} {
+		held, err := lock.List(ctx, p.API, key)
 		errs = append(errs, err)
+		for _, h := range held {
+			if me.Place == "" || h.Place != me.Place || h.Owner != me.Owner {
+				continue
+			}
+			_, taken, err := j.take(ctx, h.Key, true, func(string) {})
+			if err == nil {
+				err = taken.release()
+			}
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
