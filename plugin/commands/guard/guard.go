@@ -23,6 +23,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/globals"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
@@ -46,16 +47,25 @@ type guard struct {
 	pipe  io.Closer
 }
 
-// Start starts the guard of a snapshot that is about to take its lock. Where that
-// cannot be done the snapshot goes without: what it would leave when killed is
-// then removed by the next one.
-func Start(holder lock.Holder) snapshot.Guard {
+// In returns what starts the guard of a snapshot that is about to take its lock, in
+// the context of dockerCLI. Where that cannot be done the snapshot goes without: what
+// it would leave when killed is then removed by the next one.
+func In(dockerCLI command.Cli) func(lock.Holder) snapshot.Guard {
+	options := globals.Of(os.Args)
+	if context := contexts.Name(dockerCLI); context != "" {
+		// These options then name none.
+		options = append(slices.Clone(options), "--context", context)
+	}
+	return func(holder lock.Holder) snapshot.Guard { return start(options, holder) }
+}
+
+func start(options []string, holder lock.Holder) snapshot.Guard {
 	self, err := os.Executable()
 	if err != nil {
 		return none{}
 	}
 	// No context ends it: outliving this process is what it is for.
-	cmd := exec.CommandContext(context.Background(), self, append(globals.Of(os.Args), "kasm", commandName)...) //nolint:gosec // this program
+	cmd := exec.CommandContext(context.Background(), self, slices.Concat(options, []string{"kasm", commandName})...) //nolint:gosec // this program
 	// Without the docker CLI's socket, whose end would end the guard as well, and
 	// as a plugin, also where this process runs by itself.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "DOCKER_CLI_PLUGIN_SOCKET=") })

@@ -28,7 +28,7 @@ func New(dockerCLI command.Cli, where *catalog.Catalog, sink snapshot.Sink) *sna
 		Auth:    func(host string) (registry.AuthConfig, error) { return Auth(dockerCLI, host) },
 		Pusher:  Pusher(dockerCLI, push.DefaultRetries, nil),
 		LockDir: catalog.LockDir(),
-		Guard:   guard.Start,
+		Guard:   guard.In(dockerCLI),
 		Sink:    sink,
 		Now:     time.Now,
 	}

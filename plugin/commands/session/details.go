@@ -18,32 +18,33 @@ import (
 )
 
 // writeDetails prints d for people: a line a fact, only the facts there are.
-func writeDetails(out io.Writer, d session.Details) error {
+func writeDetails(out io.Writer, d details) error {
 	w := tabwriter.NewWriter(out, 0, 1, 2, ' ', 0)
 	line := func(key, value string) {
 		if value != "" {
 			fmt.Fprintf(w, "%s:\t%s\n", key, display.Line(value))
 		}
 	}
+	line("Context", d.Context)
 	line("Name", d.Name)
 	line("Container ID", formatter.TruncateID(d.ID))
 	line("Kind", kindText(d.Kind))
 	line("Workspace", d.Workspace)
 	line("User", d.User)
-	line("Image", imageText(d))
-	line("State", stateText(d))
+	line("Image", imageText(d.Details))
+	line("State", stateText(d.Details))
 	line("Created", ago(d.Created))
 	line("Expires", expiryText(d.Expires))
 	line("Address", d.Address)
 	if d.State == session.Running || d.State == session.Paused {
-		line("Memory", memoryText(d))
+		line("Memory", memoryText(d.Details))
 		line("Processor time", d.CPUTime.Round(time.Millisecond).String())
 		line("Processes", fmt.Sprint(d.Processes))
 	}
 	if d.SizeRw >= 0 {
 		line("Written to disk", units.HumanSizeWithPrecision(float64(d.SizeRw), 3))
 	}
-	for i, m := range mounts(d) {
+	for i, m := range mounts(d.Details) {
 		if i == 0 {
 			line("Mounts", m)
 			continue

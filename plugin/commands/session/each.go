@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"slices"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/command/completion"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
-	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
 
 // atOnce is how many sessions are worked on in parallel.
@@ -21,42 +21,40 @@ const atOnce = 32
 
 // each does act for every named session in parallel, and reports every one: its
 // name on stdout when done, its error with all others at the end.
-func each(ctx context.Context, dockerCLI command.Cli, names []string, act func(context.Context, session.Session) error) error {
-	found, err := session.FindAll(ctx, dockerCLI.Client(), names)
+func each(ctx context.Context, dockerCLI command.Cli, where *contexts.Options, names []string, act action) error {
+	found, err := find(ctx, dockerCLI, where, names, certainly)
 	if err != nil {
 		return err
 	}
-	// A session is left alone while a snapshot is made of it. An engine that
-	// cannot be asked keeps no snapshots apart either.
-	busy, err := lock.List(ctx, dockerCLI.Client(), "")
-	if err != nil && !cerrdefs.IsPermissionDenied(err) {
-		return err
-	}
+	defer found.close()
+	return errors.Join(do(ctx, dockerCLI, found.targets, act), found.err)
+}
+
+// action does something with a session, by the docker CLI in its context.
+type action func(ctx context.Context, dockerCLI command.Cli, s session.Session) error
+
+func do(ctx context.Context, dockerCLI command.Cli, targets []target, act action) error {
 	slots := make(chan struct{}, atOnce)
-	results := make([]chan error, len(found))
-	for i, f := range found {
+	results := make([]chan error, len(targets))
+	for i, t := range targets {
 		results[i] = make(chan error, 1)
-		if f.Err != nil {
-			results[i] <- f.Err
-			continue
-		}
-		if by := slices.IndexFunc(busy, func(h lock.Holder) bool { return h.Key == f.Session.ID && !h.Dead }); by >= 0 {
-			results[i] <- fmt.Errorf("a snapshot of session %q is under way, made by %s: wait until it is done", f.Session.Name, busy[by].Owner)
+		if t.err != nil {
+			results[i] <- t.err
 			continue
 		}
 		go func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			results[i] <- act(ctx, f.Session)
+			results[i] <- t.explain(act(ctx, t.cli, t.session))
 		}()
 	}
 	var errs []error
-	for i, name := range names {
+	for i, t := range targets {
 		if err := <-results[i]; err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		fmt.Fprintln(dockerCLI.Out(), display.Line(name))
+		fmt.Fprintln(dockerCLI.Out(), display.Line(t.name))
 	}
 	return errors.Join(errs...)
 }
@@ -70,6 +68,57 @@ func completeNames(dockerCLI completion.APIClientProvider, verb session.Verb) co
 		}
 		return session.Names(sessions, verb, args), cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// completeIn offers them in several contexts too: with the context where the name
+// alone would not do.
+func completeIn(dockerCLI command.Cli, where *contexts.Options, verb session.Verb) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		if !where.Several() {
+			return completeNames(dockerCLI, verb)(cmd, args, toComplete)
+		}
+		ctx, cancel := connect.Completing(cmd)
+		defer cancel()
+		set, err := where.Open(dockerCLI)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		defer set.Close()
+		only, _ := contexts.Split(toComplete)
+		if only != "" {
+			set = set.Only([]string{only})
+		}
+		answers := contexts.Ask(ctx, set, func(ctx context.Context, c *contexts.Context, _ func()) ([]session.Session, error) {
+			return session.List(ctx, c.Client(), session.ListOptions{All: true})
+		})
+		return offer(answers, verb, args, only != ""), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// offer lists the names that verb applies to. A name alone tells which session is
+// meant only if all contexts have answered, and one of them has it.
+func offer(answers []contexts.Answer[[]session.Session], verb session.Verb, except []string, qualify bool) []string {
+	count := map[string]int{}
+	for _, a := range answers {
+		qualify = qualify || a.Err != nil && verb != session.View
+		for _, s := range a.Result {
+			count[s.Name]++
+		}
+	}
+	var words []string
+	for _, a := range answers {
+		for _, name := range session.Names(a.Result, verb, nil) {
+			full := contexts.Label(a.Context, name)
+			if slices.Contains(except, name) || slices.Contains(except, full) {
+				continue
+			}
+			if qualify || count[name] > 1 {
+				name = full
+			}
+			words = append(words, name)
+		}
+	}
+	return words
 }
 
 // completeFirst offers them for the first argument only.

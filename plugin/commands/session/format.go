@@ -11,6 +11,7 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
 
 const defaultTable = "table {{.ID}}\t{{.Name}}\t{{.Workspace}}\t{{.Image}}\t{{.State}}\t{{.CreatedSince}}\t{{.Address}}"
@@ -36,9 +37,8 @@ type row struct {
 	s     session.Session
 }
 
-func write(ctx formatter.Context, sessions []session.Session) error {
-	header := &row{}
-	header.Header = formatter.SubHeaderContext{
+func header() formatter.SubHeaderContext {
+	return formatter.SubHeaderContext{
 		"ID":           formatter.ContainerIDHeader,
 		"SessionID":    "SESSION ID",
 		"Name":         formatter.NameHeader,
@@ -57,9 +57,19 @@ func write(ctx formatter.Context, sessions []session.Session) error {
 		"Size":         formatter.SizeHeader,
 		"Labels":       formatter.LabelsHeader,
 	}
-	return ctx.Write(header, func(format func(formatter.SubContext) error) error {
+}
+
+// write writes the sessions of one context.
+func write(ctx formatter.Context, sessions []session.Session, context string) error {
+	headings := &row{}
+	headings.Header = contexts.Header(header())
+	return ctx.Write(headings, func(format func(formatter.SubContext) error) error {
 		for _, s := range sessions {
-			if err := format(&row{trunc: ctx.Trunc, s: s}); err != nil {
+			var r formatter.SubContext = &row{trunc: ctx.Trunc, s: s}
+			if ctx.Format.Contains(".Context") {
+				r = &contextRow{row: row{trunc: ctx.Trunc, s: s}, context: context}
+			}
+			if err := format(r); err != nil {
 				return err
 			}
 		}
@@ -69,6 +79,19 @@ func write(ctx formatter.Context, sessions []session.Session) error {
 
 // MarshalJSON makes one object of all fields, as docker's own tables do.
 func (r *row) MarshalJSON() ([]byte, error) { return formatter.MarshalJSON(r) }
+
+// contextRow is a row that tells its context.
+type contextRow struct {
+	row
+	context string
+	// Error is that of a context that failed, whose row is another.
+	Error string
+}
+
+// MarshalJSON makes one object of all fields that are methods.
+func (r *contextRow) MarshalJSON() ([]byte, error) { return formatter.MarshalJSON(r) }
+
+func (r *contextRow) Context() string { return r.context }
 
 // ID is the container's id.
 func (r *row) ID() string {

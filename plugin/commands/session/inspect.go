@@ -11,62 +11,129 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
 )
 
 func newInspectCommand(dockerCLI command.Cli) *cobra.Command {
 	var format string
+	var where contexts.Options
 	cmd := &cobra.Command{
 		Use:     "inspect [OPTIONS] SESSION [SESSION...]",
 		Aliases: []string{"view"},
 		Short:   "Show everything about one or more sessions",
 		Long: `Show a session's workspace, image, state and since when, address, mounts, what
-it uses and has written, when it expires, and what can be done with it now.`,
+it uses and has written, when it expires, and what can be done with it now.` + helpNames + `.`,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runInspect(cmd.Context(), dockerCLI, args, format)
+			return runInspect(cmd.Context(), dockerCLI, &where, args, format)
 		},
-		ValidArgsFunction: completeNames(dockerCLI, session.View),
+		ValidArgsFunction: completeIn(dockerCLI, &where, session.View),
 	}
+	where.Install(cmd, dockerCLI)
 	cmd.Flags().StringVarP(&format, "format", "f", "", output.FormatHelp)
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, format string) error {
+// details are what is shown of a session.
+type details struct {
+	// Context is where it is, "" for the current one.
+	Context string `json:",omitempty"`
+	session.Details
+}
+
+func runInspect(ctx context.Context, dockerCLI command.Cli, where *contexts.Options, names []string, format string) error {
 	show, err := output.New(format, writeDetails)
 	if err != nil {
 		return err
 	}
-	found, err := session.FindAll(ctx, dockerCLI.Client(), names)
+	found, err := find(ctx, dockerCLI, where, names, probably)
 	if err != nil {
 		return err
 	}
+	defer found.close()
+	inspected := inspectEach
+	if found.set != nil {
+		inspected = func(ctx context.Context, targets []target) []seen { return inspectIn(ctx, found.set, targets) }
+	}
 	out := display.Writer(dockerCLI.Out())
-	var errs []error
+	errs := []error{}
 	shown := 0
-	for _, f := range found {
-		if f.Err != nil {
-			errs = append(errs, f.Err)
+	for _, s := range inspected(ctx, found.targets) {
+		if s.err != nil {
+			errs = append(errs, s.err)
 			continue
-		}
-		d, err := session.Inspect(ctx, dockerCLI.Client(), f.Session)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if d.Scope == session.ScopeEngine {
-			// One that does not answer, or not yet, leaves what the label says.
-			if e, err := expiry(ctx, dockerCLI, f.Session); err == nil && !e.Expires.IsZero() {
-				d.Expires = e.Expires
-			}
 		}
 		if shown++; shown > 1 && format == "" {
 			fmt.Fprintln(out)
 		}
-		if err := show(out, d); err != nil {
+		if err := show(out, s.details); err != nil {
 			return err
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, found.err)...)
+}
+
+// seen is what came of the look at a target.
+type seen struct {
+	details details
+	err     error
+}
+
+func inspectEach(ctx context.Context, targets []target) []seen {
+	out := make([]seen, len(targets))
+	for i, t := range targets {
+		out[i] = inspect(ctx, t)
+	}
+	return out
+}
+
+// inspectIn looks at the sessions of each context at the same time.
+func inspectIn(ctx context.Context, set *contexts.Set, targets []target) []seen {
+	out := make([]seen, len(targets))
+	indexes := map[string][]int{}
+	var names []string
+	for i, t := range targets {
+		if t.err != nil {
+			out[i].err = t.err
+			continue
+		}
+		name := contexts.Name(t.cli)
+		names, indexes[name] = append(names, name), append(indexes[name], i)
+	}
+	answers := contexts.Ask(ctx, set.Only(names), func(ctx context.Context, c *contexts.Context, _ func()) ([]seen, error) {
+		var there []target
+		for _, i := range indexes[c.CurrentContext()] {
+			there = append(there, targets[i])
+		}
+		return inspectEach(ctx, there), ctx.Err()
+	})
+	for _, a := range answers {
+		for n, i := range indexes[a.Context.CurrentContext()] {
+			if a.Err != nil {
+				out[i].err = contexts.Wrap(a)
+				continue
+			}
+			out[i] = a.Result[n]
+		}
+	}
+	return out
+}
+
+func inspect(ctx context.Context, t target) seen {
+	if t.err != nil {
+		return seen{err: t.err}
+	}
+	d, err := session.Inspect(ctx, t.cli.Client(), t.session)
+	if err != nil {
+		return seen{err: t.explain(err)}
+	}
+	if d.Scope == session.ScopeEngine {
+		// One that does not answer, or not yet, leaves what the label says.
+		if e, err := expiry(ctx, t.cli, t.session); err == nil && !e.Expires.IsZero() {
+			d.Expires = e.Expires
+		}
+	}
+	return seen{details: details{Context: contexts.Name(t.cli), Details: d}}
 }

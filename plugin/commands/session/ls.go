@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
 
@@ -21,6 +23,7 @@ type listOptions struct {
 	all, quiet, noTrunc, size bool
 	format                    string
 	filter                    opts.FilterOpt
+	where                     contexts.Options
 }
 
 func newListCommand(dockerCLI command.Cli) *cobra.Command {
@@ -33,12 +36,15 @@ func newListCommand(dockerCLI command.Cli) *cobra.Command {
 never started, are stopped or have failed.
 
 A session is a container that ` + "`docker kasm run`" + ` launched, that a Kasm agent made,
-or that was started by hand from a Kasm image.`,
+or that was started by hand from a Kasm image.
+
+` + contexts.HelpRows,
 		Example: `  docker kasm ls --all --filter state=failed
-  docker kasm ls --filter workspace=firefox --format json`,
+  docker kasm ls --filter workspace=firefox --format json
+  docker kasm ls --all-contexts --format '{{.Context}}/{{.Name}}'`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runList(cmd.Context(), dockerCLI, options)
+			return runList(cmd.Context(), dockerCLI, &options)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -49,6 +55,7 @@ or that was started by hand from a Kasm image.`,
 	flags.BoolVarP(&options.size, "size", "s", false, "Display what each session has written to its disk")
 	flags.StringVar(&options.format, "format", "", flagsHelper.FormatHelp)
 	flags.VarP(&options.filter, "filter", "f", `Filter output based on conditions provided: state, workspace, user, kind, and those of "docker ps"`)
+	options.where.Install(cmd, dockerCLI)
 	_ = cmd.RegisterFlagCompletionFunc("filter", completeFilter)
 	_ = cmd.RegisterFlagCompletionFunc("format", completeFormat)
 	return cmd
@@ -70,19 +77,65 @@ func completeFormat(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 	return []string{"json", "table"}, cobra.ShellCompDirectiveNoFileComp
 }
 
-func runList(ctx context.Context, dockerCLI command.Cli, options listOptions) error {
+func runList(ctx context.Context, dockerCLI command.Cli, options *listOptions) error {
 	// A template that shows sizes needs them, as with `docker ps`.
 	format := newFormat(options.format, options.quiet, options.size)
 	size := options.size || format.Contains(".Size")
-	sessions, err := session.List(ctx, dockerCLI.Client(), session.ListOptions{
-		All: options.all, Size: size, Filters: options.filter.Value(),
-	})
-	var badFilter *session.FilterError
-	if errors.As(err, &badFilter) {
-		return usage.Error(err)
+	list := func(ctx context.Context, dockerCLI command.Cli) ([]session.Session, error) {
+		return session.List(ctx, dockerCLI.Client(), session.ListOptions{All: options.all, Size: size, Filters: options.filter.Value()})
 	}
+	out := formatter.Context{Output: display.Writer(dockerCLI.Out()), Format: format, Trunc: !options.noTrunc}
+	if options.where.Several() {
+		return listSeveral(ctx, dockerCLI, options, out, func(ctx context.Context, c *contexts.Context, answered func()) ([]session.Session, error) {
+			if size {
+				answered() // the engine reads each session's disk
+			}
+			return list(ctx, c)
+		})
+	}
+	sessions, err := list(ctx, dockerCLI)
+	if err != nil {
+		return badFilter(err)
+	}
+	return write(out, sessions, dockerCLI.CurrentContext())
+}
+
+// listSeveral lists the sessions of several contexts.
+func listSeveral(ctx context.Context, dockerCLI command.Cli, options *listOptions, out formatter.Context,
+	list func(context.Context, *contexts.Context, func()) ([]session.Session, error),
+) error {
+	set, err := options.where.Open(dockerCLI)
 	if err != nil {
 		return err
 	}
-	return write(formatter.Context{Output: display.Writer(dockerCLI.Out()), Format: format, Trunc: !options.noTrunc}, sessions)
+	defer set.Close()
+	answers := contexts.Ask(ctx, set, list)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for _, a := range answers {
+		if err := badFilter(a.Err); err != a.Err { //nolint:errorlint // is it another one
+			return err
+		}
+	}
+	table := contexts.Table{Context: out, Header: contexts.Header(header())}
+	if strings.HasPrefix(string(out.Format), defaultTable) {
+		table.Format, table.Second = contexts.First(out.Format), "ID"
+	}
+	return contexts.Write(table, answers, func(a contexts.Answer[[]session.Session]) []formatter.SubContext {
+		rows := make([]formatter.SubContext, len(a.Result))
+		for i, s := range a.Result {
+			rows[i] = &contextRow{row: row{trunc: out.Trunc, s: s}, context: a.Context.CurrentContext()}
+		}
+		return rows
+	})
+}
+
+// badFilter marks an error about a filter as wrong usage.
+func badFilter(err error) error {
+	var bad *session.FilterError
+	if errors.As(err, &bad) {
+		return usage.Error(err)
+	}
+	return err
 }

@@ -8,20 +8,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
 
 func newPauseCommand(dockerCLI command.Cli) *cobra.Command {
-	return &cobra.Command{
+	var where contexts.Options
+	cmd := &cobra.Command{
 		Use:   "pause SESSION [SESSION...]",
 		Short: "Pause one or more sessions, keeping disk, programs and memory",
 		Long: `Pause sessions. Disk, programs and memory stay as they are; a paused session
-goes on using memory. ` + "`docker kasm start`" + ` resumes it.`,
+goes on using memory. ` + "`docker kasm start`" + ` resumes it.` + helpCertainly,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return each(cmd.Context(), dockerCLI, args, func(ctx context.Context, s session.Session) error {
+			return each(cmd.Context(), dockerCLI, &where, args, func(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
 				return session.PauseSession(ctx, dockerCLI.Client(), s)
 			})
 		},
-		ValidArgsFunction: completeNames(dockerCLI, session.Pause),
+		ValidArgsFunction: completeIn(dockerCLI, &where, session.Pause),
 	}
+	where.Install(cmd, dockerCLI)
+	return cmd
 }

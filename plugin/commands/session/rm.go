@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/progress"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/prompt"
@@ -32,7 +34,10 @@ func CompleteCommit(dockerCLI completion.APIClientProvider) cobra.CompletionFunc
 	}
 }
 
-type removeOptions struct{ force, snapshot bool }
+type removeOptions struct {
+	force, snapshot bool
+	where           contexts.Options
+}
 
 func newRemoveCommand(dockerCLI command.Cli) *cobra.Command {
 	var options removeOptions
@@ -44,41 +49,66 @@ func newRemoveCommand(dockerCLI command.Cli) *cobra.Command {
 lost; named volumes stay. With --snapshot an image and a workspace are made of
 each session first. The session is held still meanwhile, so that nothing it writes
 to its disk is lost, and its volumes without a name stay as well. One whose
-snapshot fails is not deleted, and goes on.`,
+snapshot fails is not deleted, and goes on.` + helpCertainly,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runRemove(cmd.Context(), dockerCLI, args, options)
+			return runRemove(cmd.Context(), dockerCLI, args, &options)
 		},
-		ValidArgsFunction: completeNames(dockerCLI, session.Delete),
+		ValidArgsFunction: completeIn(dockerCLI, &options.where, session.Delete),
 	}
+	options.where.Install(cmd, dockerCLI)
 	flags := cmd.Flags()
 	flags.BoolVarP(&options.force, "force", "f", false, "Do not ask for confirmation")
 	flags.BoolVar(&options.snapshot, "snapshot", false, "Make a snapshot of each session before it is deleted")
 	return cmd
 }
 
-func runRemove(ctx context.Context, dockerCLI command.Cli, names []string, options removeOptions) error {
-	if !options.force {
-		what := "with all that was written to its disk"
-		if options.snapshot {
-			what = "after a snapshot of it"
-		}
-		err := prompt.Confirm(ctx, dockerCLI, prompt.Texts{
-			Warning:    fmt.Sprintf("This will delete %s, %s.", display.Line(strings.Join(names, ", ")), what),
-			NoTerminal: "deleting a session loses what was written to its disk: give --force where nobody can be asked",
-			Declined:   "nothing was deleted",
-		})
-		if err != nil {
-			return err
-		}
-	}
-	act := func(ctx context.Context, s session.Session) error {
+func runRemove(ctx context.Context, dockerCLI command.Cli, names []string, options *removeOptions) error {
+	act := func(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
 		return session.DeleteSession(ctx, dockerCLI.Client(), s, session.DeleteOptions{})
 	}
 	if options.snapshot {
-		act = func(ctx context.Context, s session.Session) error { return snapshotAndDelete(ctx, dockerCLI, s) }
+		act = snapshotAndDelete
 	}
-	return each(ctx, dockerCLI, names, act)
+	if !options.where.Several() {
+		if err := confirmRemove(ctx, dockerCLI, names, options); err != nil {
+			return err
+		}
+		return each(ctx, dockerCLI, &options.where, names, act)
+	}
+	// Which sessions are meant, and where they are, is known only when they are found.
+	found, err := find(ctx, dockerCLI, &options.where, names, certainly)
+	if err != nil {
+		return err
+	}
+	defer found.close()
+	var labels []string
+	for _, t := range found.targets {
+		if t.err == nil {
+			labels = append(labels, t.label())
+		}
+	}
+	if len(labels) > 0 {
+		if err := confirmRemove(ctx, dockerCLI, labels, options); err != nil {
+			return errors.Join(err, found.err)
+		}
+	}
+	return errors.Join(do(ctx, dockerCLI, found.targets, act), found.err)
+}
+
+func confirmRemove(ctx context.Context, dockerCLI command.Cli, names []string, options *removeOptions) error {
+	if options.force {
+		return nil
+	}
+	what := "with all that was written to its disk"
+	if options.snapshot {
+		what = "after a snapshot of it"
+	}
+	return prompt.Confirm(ctx, dockerCLI, prompt.Texts{
+		Warning:    fmt.Sprintf("This will delete %s, %s.", display.Line(strings.Join(names, ", ")), what),
+		NoTerminal: "deleting a session loses what was written to its disk: give --force where nobody can be asked",
+		Declined:   "nothing was deleted",
+	})
 }
 
 func snapshotAndDelete(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
@@ -98,7 +128,7 @@ func snapshotAndDelete(ctx context.Context, dockerCLI command.Cli, s session.Ses
 		if result.Workspace != "" {
 			workspace = "workspace " + result.Workspace
 		}
-		fmt.Fprintf(dockerCLI.Err(), "%s: kept as %s, %s\n", s.Name, result.Image, workspace)
+		fmt.Fprintf(dockerCLI.Err(), "%s: kept as %s, %s\n", contexts.Label(dockerCLI, s.Name), result.Image, workspace)
 	}
 	if err != nil {
 		return fmt.Errorf("session %q is not deleted: %w", s.Name, err)

@@ -8,19 +8,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
 
 func newStartCommand(dockerCLI command.Cli) *cobra.Command {
-	return &cobra.Command{
+	var where contexts.Options
+	cmd := &cobra.Command{
 		Use:     "start SESSION [SESSION...]",
 		Aliases: []string{"resume"},
 		Short:   "Start stopped sessions, resume paused ones",
+		Long:    "Start sessions that are stopped, and resume those that are paused." + helpCertainly,
 		Args:    cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return each(cmd.Context(), dockerCLI, args, func(ctx context.Context, s session.Session) error {
+			return each(cmd.Context(), dockerCLI, &where, args, func(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
 				return session.StartSession(ctx, dockerCLI.Client(), s)
 			})
 		},
-		ValidArgsFunction: completeNames(dockerCLI, session.Start),
+		ValidArgsFunction: completeIn(dockerCLI, &where, session.Start),
 	}
+	where.Install(cmd, dockerCLI)
+	return cmd
 }

@@ -16,29 +16,32 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
 
 func newStopCommand(dockerCLI command.Cli) *cobra.Command {
 	var timeout int
+	var where contexts.Options
 	cmd := &cobra.Command{
 		Use:   "stop [OPTIONS] SESSION [SESSION...]",
 		Short: "Stop one or more sessions, keeping their disks",
 		Long: `Stop sessions. The disk stays as it is; programs have to be started again. A
 paused session is resumed first, so that it can shut down cleanly. The
 workspace's before_stop hook runs in each session first, and its output is shown;
-one that fails or takes too long does not keep the session running.`,
+one that fails or takes too long does not keep the session running.` + helpCertainly,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var wait *int
 			if cmd.Flags().Changed("timeout") {
 				wait = &timeout
 			}
-			return each(cmd.Context(), dockerCLI, args, func(ctx context.Context, s session.Session) error {
+			return each(cmd.Context(), dockerCLI, &where, args, func(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
 				return session.StopSession(ctx, dockerCLI.Client(), s, stopOptions(ctx, dockerCLI, s, wait))
 			})
 		},
-		ValidArgsFunction: completeNames(dockerCLI, session.Stop),
+		ValidArgsFunction: completeIn(dockerCLI, &where, session.Stop),
 	}
+	where.Install(cmd, dockerCLI)
 	cmd.Flags().IntVarP(&timeout, "timeout", "t", 0, "Seconds to wait before killing the session")
 	return cmd
 }
@@ -46,7 +49,7 @@ one that fails or takes too long does not keep the session running.`,
 // stopOptions have the hook of the session's workspace; none when it has no
 // workspace here.
 func stopOptions(ctx context.Context, dockerCLI command.Cli, s session.Session, timeout *int) session.StopOptions {
-	out := lineWriter{dockerCLI.Err(), display.Line(s.Name)}
+	out := lineWriter{dockerCLI.Err(), display.Line(contexts.Label(dockerCLI, s.Name))}
 	opts := session.StopOptions{Timeout: timeout, Warn: func(err error) { fmt.Fprintf(out, "warning: %s", err) }}
 	if s.Workspace == "" {
 		return opts

@@ -9,6 +9,7 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/internal/availability"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
 
 const defaultTable = "table {{.FriendlyName}}\t{{.Name}}\t{{.Image}}\t{{.Availability}}\t{{.CreatedSince}}\t{{.From}}"
@@ -43,9 +44,8 @@ type row struct {
 	status availability.Status
 }
 
-func write(ctx formatter.Context, list []*workspace.Workspace, status map[string]availability.Status, engineErr error) error {
-	header := &row{}
-	header.Header = formatter.SubHeaderContext{
+func header() formatter.SubHeaderContext {
+	return formatter.SubHeaderContext{
 		"FriendlyName": "FRIENDLY NAME",
 		"Name":         formatter.NameHeader,
 		"Type":         "TYPE",
@@ -62,22 +62,54 @@ func write(ctx formatter.Context, list []*workspace.Workspace, status map[string
 		"Scope":        "SCOPE",
 		"Size":         formatter.SizeHeader,
 	}
-	return ctx.Write(header, func(format func(formatter.SubContext) error) error {
-		for _, ws := range list {
-			st, ok := status[ws.Name]
-			if !ok {
-				st = availability.Status{State: availability.Unknown}
-				if engineErr != nil {
-					st.Reason = "the engine does not answer"
-				}
-			}
-			if err := format(&row{trunc: ctx.Trunc, ws: ws, status: st}); err != nil {
+}
+
+// write writes the workspaces as one context has them.
+func write(ctx formatter.Context, seen launcher, context string) error {
+	headings := &row{}
+	headings.Header = contexts.Header(header())
+	return ctx.Write(headings, func(format func(formatter.SubContext) error) error {
+		for _, r := range seen.rows(ctx, context) {
+			if err := format(r); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 }
+
+// rows are those of the workspaces as one context has them.
+func (l launcher) rows(ctx formatter.Context, context string) []formatter.SubContext {
+	rows := make([]formatter.SubContext, len(l.list))
+	for i, ws := range l.list {
+		st, ok := l.status[ws.Name]
+		if !ok {
+			st = availability.Status{State: availability.Unknown}
+			if l.engineErr != nil {
+				st.Reason = "the engine does not answer"
+			}
+		}
+		r := row{trunc: ctx.Trunc, ws: ws, status: st}
+		rows[i] = &r
+		if l.several || ctx.Format.Contains(".Context") {
+			rows[i] = &contextRow{row: r, context: context}
+		}
+	}
+	return rows
+}
+
+// contextRow is a row that tells its context.
+type contextRow struct {
+	row
+	context string
+	// Error is that of a context that failed, whose row is another.
+	Error string
+}
+
+// MarshalJSON makes one object of all fields that are methods.
+func (r *contextRow) MarshalJSON() ([]byte, error) { return formatter.MarshalJSON(r) }
+
+func (r *contextRow) Context() string { return r.context }
 
 // MarshalJSON makes one object of all fields, as docker's own tables do.
 func (r *row) MarshalJSON() ([]byte, error) { return formatter.MarshalJSON(r) }

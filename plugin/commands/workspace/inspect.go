@@ -62,7 +62,7 @@ func runInspect(ctx context.Context, dockerCLI command.Cli, names []string, form
 			continue
 		}
 		one := inspected{Name: ws.Name, Workspace: ws, Availability: availability.Unknown}
-		status, err := availabilities(ctx, dockerCLI, where, []*workspace.Workspace{ws})
+		status, err := availabilities(ctx, dockerCLI, dockerCLI.Client(), where, []*workspace.Workspace{ws})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

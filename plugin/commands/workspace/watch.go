@@ -25,7 +25,7 @@ var interrupted = cli.StatusError{StatusCode: 130} //nolint:gochecknoglobals,err
 
 // watch shows the list, and again whenever the helper tells that it has changed:
 // on a terminal in its place, else below.
-func watch(ctx context.Context, dockerCLI command.Cli, where *catalog.Catalog, options listOptions) error {
+func watch(ctx context.Context, dockerCLI command.Cli, where *catalog.Catalog, options *listOptions) error {
 	client, err := where.Helper(ctx)
 	if err != nil {
 		return fmt.Errorf("watch workspaces: %w", err)
