@@ -29,7 +29,7 @@ func (s *Set) Close() {
 func (s *Set) Names() []string {
 	names := make([]string, len(s.contexts))
 	for i, c := range s.contexts {
-		names[i] = c.name
+		names[i] = c.Name
 	}
 	return names
 }
@@ -39,7 +39,7 @@ func (s *Set) Names() []string {
 func (s *Set) Only(names []string) *Set {
 	some := &Set{timeout: s.timeout}
 	for _, c := range s.contexts {
-		if slices.Contains(names, c.name) {
+		if slices.Contains(names, c.Name) {
 			some.contexts = append(some.contexts, c)
 		}
 	}

@@ -3,6 +3,7 @@ package contexts
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -20,7 +21,7 @@ import (
 // Context is the docker CLI as it is in one of its contexts.
 type Context struct {
 	command.Cli
-	name     string
+	Name     string
 	endpoint docker.Endpoint
 	api      *client.Client
 	lines    *lines
@@ -35,7 +36,7 @@ type Context struct {
 // current one, which it was not told.
 func Name(dockerCLI command.Cli) string {
 	if c, ok := dockerCLI.(*Context); ok {
-		return c.name
+		return c.Name
 	}
 	return ""
 }
@@ -53,7 +54,7 @@ func Label(dockerCLI command.Cli, what string) string {
 func (c *Context) Client() client.APIClient { return c.api }
 
 // CurrentContext is the context's name.
-func (c *Context) CurrentContext() string { return c.name }
+func (c *Context) CurrentContext() string { return c.Name }
 
 // DockerEndpoint is where the context finds its engine.
 func (c *Context) DockerEndpoint() docker.Endpoint { return c.endpoint }
@@ -67,7 +68,7 @@ func (c *Context) ServerInfo() command.ServerInfo { return c.info }
 // open makes a client as the docker CLI does for its current context, but without
 // ending the program if that fails, nor waiting for the engine.
 func open(dockerCLI command.Cli, e entry, headers map[string]string) *Context {
-	c := &Context{Cli: dockerCLI, name: e.name, err: e.err, lines: &lines{}}
+	c := &Context{Cli: dockerCLI, Name: e.name, err: e.err, lines: &lines{}}
 	if c.err == nil {
 		c.endpoint, c.err = endpoint(dockerCLI.ContextStore(), e.name)
 	}
@@ -80,6 +81,10 @@ func open(dockerCLI command.Cli, e entry, headers map[string]string) *Context {
 func endpoint(contexts store.Reader, name string) (docker.Endpoint, error) {
 	meta, err := contexts.GetMetadata(name)
 	if err != nil {
+		// It begins with the name, which is told anyway.
+		if cause := errors.Unwrap(err); cause != nil && strings.HasPrefix(err.Error(), fmt.Sprintf("context %q: ", name)) {
+			err = cause
+		}
 		return docker.Endpoint{}, err
 	}
 	where, err := docker.EndpointFromContext(meta)
@@ -127,19 +132,18 @@ type lines struct {
 	open   []net.Conn
 }
 
+// Dial starts a process. None that has been started is missed by Close.
 func (l *lines) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := l.dial(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		_ = conn.Close()
 		return nil, net.ErrClosed
 	}
-	l.open = append(l.open, conn)
-	return conn, nil
+	conn, err := l.dial(ctx, network, addr)
+	if err == nil {
+		l.open = append(l.open, conn)
+	}
+	return conn, err
 }
 
 // Close ends all connections, and those to come.

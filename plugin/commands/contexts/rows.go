@@ -62,7 +62,7 @@ func Write[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter
 			if a.Err == nil {
 				continue
 			}
-			row := failed(t.Header, a.Context.name, a.Err)
+			row := failed(t.Header, a.Context.Name, a.Err)
 			silent := error(cli.StatusError{StatusCode: 1}) // the row says why
 			if t.Second != "" {
 				line := "error: " + row["Error"]
@@ -107,7 +107,7 @@ func Wrap[T any](a Answer[T]) error {
 	if a.Err == nil {
 		return nil
 	}
-	return fmt.Errorf("context %q: %w", a.Context.name, a.Err)
+	return fmt.Errorf("context %q: %w", a.Context.Name, a.Err)
 }
 
 type heading struct{ formatter.HeaderContext }
