@@ -62,12 +62,12 @@ GOTEST := go test -timeout 30m
 
 .PHONY: test
 test: ## Run all tests against a 20.10 engine, installing what is missing
-	contrib/engines/test 20.10 overlay2 -- $(GOTEST) ./...
+	contrib/engines/test 20.10 overlay2 --second 20.10 -- $(GOTEST) ./...
 
 SESSIONS ?= 200
 .PHONY: test-engines
 test-engines: test-29 test-many ## Run the end-to-end tests on every engine and image store
-	contrib/engines/test 20.10 overlay2 -- $(GOTEST) -count=1 ./plugin/e2e
+	contrib/engines/test 20.10 overlay2 --second 20.10 -- $(GOTEST) -count=1 ./plugin/e2e
 
 .PHONY: test-many
 test-many: ## Start, stop, pause and delete SESSIONS (200) at once, on one engine
@@ -75,8 +75,8 @@ test-many: ## Start, stop, pause and delete SESSIONS (200) at once, on one engin
 
 .PHONY: test-29
 test-29: ## Run the end-to-end tests on 29 only, with either image store
-	contrib/engines/test 29 overlay2 -- $(GOTEST) -count=1 ./plugin/e2e
-	contrib/engines/test 29 containerd -- $(GOTEST) -count=1 ./plugin/e2e
+	contrib/engines/test 29 overlay2 --second 20.10 -- $(GOTEST) -count=1 ./plugin/e2e
+	contrib/engines/test 29 containerd --second 20.10 -- $(GOTEST) -count=1 ./plugin/e2e
 
 DESKTOP := -- $(GOTEST) -count=1 -run '^TestDesktop' ./plugin/e2e
 .PHONY: test-desktop
