@@ -32,6 +32,8 @@ import (
 
 // remote is a way to the engine from another machine.
 type remote struct {
+	// host is where it is found, and certificates the folder that it wants some of.
+	host, certificates string
 	// env is what a user sets for it.
 	env []string
 	api *client.Client
@@ -242,7 +244,7 @@ SetEnv PATH=%s
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = api.Close() })
-	return remote{env: []string{"DOCKER_HOST=" + host, "PATH=" + os.Getenv("PATH")}, api: api}
+	return remote{host: host, env: []string{"DOCKER_HOST=" + host, "PATH=" + os.Getenv("PATH")}, api: api}
 }
 
 // overTLS runs a proxy to the engine's socket, which wants a certificate.
@@ -290,7 +292,7 @@ func overTLS(t *testing.T, s suite) remote {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = api.Close() })
-	return remote{env: []string{"DOCKER_HOST=" + host, "DOCKER_TLS_VERIFY=1", "DOCKER_CERT_PATH=" + certificates}, api: api}
+	return remote{host: host, certificates: certificates, env: []string{"DOCKER_HOST=" + host, "DOCKER_TLS_VERIFY=1", "DOCKER_CERT_PATH=" + certificates}, api: api}
 }
 
 // forward copies both ways until both have ended, and passes each end on.
