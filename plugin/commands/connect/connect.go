@@ -12,6 +12,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
 	"github.com/docker-kasm/docker-kasm/internal/version"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
 
 // Helper returns a client of the engine's helper; dial.ErrNone if it has none.
@@ -23,7 +24,11 @@ func Helper(ctx context.Context, dockerCLI command.Cli) (*helperapi.Client, erro
 	}
 	client := helperapi.NewClient(way.Dial, User(), version.Get().Version)
 	client.Older = func(theirs string) {
-		fmt.Fprintf(dockerCLI.Err(), "the helper of this engine is older (%s) than this plugin (%s): `docker kasm helper upgrade` renews it\n", theirs, version.Get().Version)
+		of, global := "this engine", ""
+		if name := contexts.Name(dockerCLI); name != "" {
+			of, global = "context "+name, "--context "+name+" "
+		}
+		fmt.Fprintf(dockerCLI.Err(), "the helper of %s is older (%s) than this plugin (%s): `docker %skasm helper upgrade` renews it\n", of, theirs, version.Get().Version, global)
 	}
 	return client, nil
 }
