@@ -142,7 +142,7 @@ func TestADamagedContextHidesNoOther(t *testing.T) {
 	damage(t, cli, "typed", `{"Name":"typed","Endpoints":3}`)
 	damage(t, cli, "wordless", `{"Name":"wordless","Endpoints":{}}`)
 	errs := map[string]string{}
-	for _, a := range Ask(t.Context(), openSet(t, cli, "--all-contexts"), func(_ context.Context, c *Context, _ func()) (string, error) { return "", nil }) {
+	for _, a := range Ask(t.Context(), openSet(t, cli, "--all-contexts"), func(context.Context, *Context, func()) (string, error) { return "", nil }) {
 		errs[a.Context.CurrentContext()] = ""
 		if a.Err != nil {
 			errs[a.Context.CurrentContext()] = a.Err.Error()

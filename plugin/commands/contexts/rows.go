@@ -52,7 +52,7 @@ func Write[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter
 	failures := t.Second != "" || t.Format.IsJSON() || t.Format.Contains(".Error") || t.Format.Contains("json .")
 	inPlace := map[string]string{}
 	var errs []error
-	err := t.Context.Write(&heading{formatter.HeaderContext{Header: t.Header}}, func(format func(formatter.SubContext) error) error {
+	err := t.Write(&heading{formatter.HeaderContext{Header: t.Header}}, func(format func(formatter.SubContext) error) error {
 		for _, a := range answers {
 			for _, row := range rows(a) {
 				if err := format(row); err != nil {

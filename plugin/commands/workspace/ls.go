@@ -203,7 +203,7 @@ func badFiles(answers []contexts.Answer[launcher]) error {
 
 // parts are the errors that one is joined of.
 func parts(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // this one, not one in it
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		if err == nil {
 			return nil
