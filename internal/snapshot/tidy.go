@@ -31,6 +31,7 @@ type Tidier interface {
 	Events(ctx context.Context, options events.ListOptions) (<-chan events.Message, <-chan error)
 	ImageInspect(ctx context.Context, image string, opts ...client.ImageInspectOption) (image.InspectResponse, error)
 	ImageRemove(ctx context.Context, image string, options image.RemoveOptions) ([]image.DeleteResponse, error)
+	ImageTag(ctx context.Context, image, ref string) error
 }
 
 // TidyOptions say how far Tidy goes.
@@ -127,10 +128,10 @@ func removeImages(ctx context.Context, api Tidier, dead lock.Holder, own filters
 	if err != nil {
 		return fmt.Errorf("look for what a snapshot left: %w", err)
 	}
-	if slices.ContainsFunc(all, named) {
-		return nil
-	}
 	own.Add("dangling", "true")
+	if slices.ContainsFunc(all, named) {
+		return removeDangling(ctx, api, own, all, carrier+":"+dead.Run, remove)
+	}
 	for {
 		images, err := api.ImageList(ctx, image.ListOptions{Filters: own})
 		if err != nil {
@@ -146,6 +147,28 @@ func removeImages(ctx context.Context, api Tidier, dead lock.Holder, own filters
 		o.Report("removed a temporary image")
 		// One that was the parent of another is listed only now.
 	}
+}
+
+// removeDangling removes the entries without a name of images that have one. A
+// containerd store keeps both where whoever asked for the name was gone before the
+// image had it: the next name takes that entry's place.
+func removeDangling(ctx context.Context, api Tidier, own filters.Args, all []image.Summary, ref string, remove func(string) error) error {
+	images, err := api.ImageList(ctx, image.ListOptions{Filters: own})
+	if err != nil {
+		return fmt.Errorf("look for what a snapshot left: %w", err)
+	}
+	for _, img := range images {
+		if !slices.ContainsFunc(all, func(other image.Summary) bool { return other.ID == img.ID && named(other) }) {
+			continue
+		}
+		if err := api.ImageTag(ctx, img.ID, ref); err != nil {
+			return fmt.Errorf("tidy up the names of image %s: %w", img.ID, err)
+		}
+		if err := remove(ref); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func named(img image.Summary) bool {
