@@ -20,10 +20,10 @@ import (
 )
 
 type listOptions struct {
-	all, quiet, noTrunc, size bool
-	format                    string
-	filter                    opts.FilterOpt
-	where                     contexts.Options
+	all, quiet, noTrunc, size, watch bool
+	format                           string
+	filter                           opts.FilterOpt
+	where                            contexts.Options
 }
 
 func newListCommand(dockerCLI command.Cli) *cobra.Command {
@@ -38,9 +38,14 @@ never started, are stopped or have failed.
 A session is a container that ` + "`docker kasm run`" + ` launched, that a Kasm agent made,
 or that was started by hand from a Kasm image.
 
+With --watch, the list is shown until it is interrupted, and whenever the engine
+tells of a change: on a terminal in its place; elsewhere only the sessions that
+changed are printed, and those that are in the list no more with the state "gone".
+
 ` + contexts.HelpRows,
 		Example: `  docker kasm ls --all --filter state=failed
   docker kasm ls --filter workspace=firefox --format json
+  docker kasm ls --all --watch
   docker kasm ls --all-contexts --format '{{.Context}}/{{.Name}}'`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,6 +58,7 @@ or that was started by hand from a Kasm image.
 	flags.BoolVarP(&options.quiet, "quiet", "q", false, "Only display container IDs")
 	flags.BoolVar(&options.noTrunc, "no-trunc", false, "Don't truncate output")
 	flags.BoolVarP(&options.size, "size", "s", false, "Display what each session has written to its disk")
+	flags.BoolVarP(&options.watch, "watch", "w", false, "Show the list again whenever it changes, until interrupted")
 	flags.StringVar(&options.format, "format", "", flagsHelper.FormatHelp)
 	flags.VarP(&options.filter, "filter", "f", `Filter output based on conditions provided: state, workspace, user, kind, and those of "docker ps"`)
 	options.where.Install(cmd, dockerCLI)
@@ -80,6 +86,9 @@ func completeFormat(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 func runList(ctx context.Context, dockerCLI command.Cli, options *listOptions) error {
 	// A template that shows sizes needs them, as with `docker ps`.
 	format := newFormat(options.format, options.quiet, options.size)
+	if options.watch {
+		return watch(ctx, dockerCLI, format, options)
+	}
 	size := options.size || format.Contains(".Size")
 	list := func(ctx context.Context, dockerCLI command.Cli) ([]session.Session, error) {
 		return session.List(ctx, dockerCLI.Client(), session.ListOptions{All: options.all, Size: size, Filters: options.filter.Value()})

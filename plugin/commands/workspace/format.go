@@ -7,7 +7,6 @@ import (
 	"github.com/docker/cli/cli/command/formatter"
 	"github.com/docker/go-units"
 
-	"github.com/docker-kasm/docker-kasm/internal/availability"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
@@ -39,9 +38,8 @@ func needsEngine(f formatter.Format) bool {
 
 type row struct {
 	formatter.HeaderContext
-	trunc  bool
-	ws     *workspace.Workspace
-	status availability.Status
+	item
+	trunc bool
 }
 
 func header() formatter.SubHeaderContext {
@@ -64,12 +62,12 @@ func header() formatter.SubHeaderContext {
 	}
 }
 
-// write writes the workspaces as one context has them.
-func write(ctx formatter.Context, seen launcher, context string) error {
+// write writes workspaces as one context has them.
+func write(ctx formatter.Context, items []item, context string) error {
 	headings := &row{}
 	headings.Header = contexts.Header(header())
 	return ctx.Write(headings, func(format func(formatter.SubContext) error) error {
-		for _, r := range seen.rows(ctx, context) {
+		for _, r := range rows(ctx, items, context, false) {
 			if err := format(r); err != nil {
 				return err
 			}
@@ -78,24 +76,18 @@ func write(ctx formatter.Context, seen launcher, context string) error {
 	})
 }
 
-// rows are those of the workspaces as one context has them.
-func (l launcher) rows(ctx formatter.Context, context string) []formatter.SubContext {
-	rows := make([]formatter.SubContext, len(l.list))
-	for i, ws := range l.list {
-		st, ok := l.status[ws.Name]
-		if !ok {
-			st = availability.Status{State: availability.Unknown}
-			if l.engineErr != nil {
-				st.Reason = "the engine does not answer"
-			}
-		}
-		r := row{trunc: ctx.Trunc, ws: ws, status: st}
-		rows[i] = &r
-		if l.several || ctx.Format.Contains(".Context") {
-			rows[i] = &contextRow{row: r, context: context}
+// rows are those of workspaces as one context has them; several is set if other
+// contexts are shown, too.
+func rows(ctx formatter.Context, items []item, context string, several bool) []formatter.SubContext {
+	list := make([]formatter.SubContext, len(items))
+	for i, it := range items {
+		r := row{item: it, trunc: ctx.Trunc}
+		list[i] = &r
+		if several || ctx.Format.Contains(".Context") {
+			list[i] = &contextRow{row: r, context: context}
 		}
 	}
-	return rows
+	return list
 }
 
 // contextRow is a row that tells its context.

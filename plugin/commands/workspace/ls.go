@@ -76,7 +76,7 @@ func runList(ctx context.Context, dockerCLI command.Cli, options *listOptions) e
 	if options.watch {
 		return watch(ctx, dockerCLI, where, options)
 	}
-	return show(ctx, dockerCLI, dockerCLI.Out(), where, options)
+	return show(ctx, dockerCLI, where, options)
 }
 
 // launcher is the list of workspaces as one context has it.
@@ -86,8 +86,27 @@ type launcher struct {
 	// badFiles has the errors of files that cannot be read, and engineErr why the
 	// availability is not known.
 	badFiles, engineErr error
-	// several is set if other contexts are shown, too.
-	several bool
+}
+
+// item is a workspace with what is known of its image.
+type item struct {
+	ws     *workspace.Workspace
+	status availability.Status
+}
+
+func (l launcher) items() []item {
+	items := make([]item, len(l.list))
+	for i, ws := range l.list {
+		st, ok := l.status[ws.Name]
+		if !ok {
+			st = availability.Status{State: availability.Unknown}
+			if l.engineErr != nil {
+				st.Reason = "the engine does not answer"
+			}
+		}
+		items[i] = item{ws, st}
+	}
+	return items
 }
 
 // look lists the workspaces of a context, with their availability if that is shown.
@@ -108,19 +127,28 @@ func (l launcher) shared() bool {
 	return slices.ContainsFunc(l.list, func(ws *workspace.Workspace) bool { return ws.Scope == catalog.ScopeShare })
 }
 
-func show(ctx context.Context, dockerCLI command.Cli, out io.Writer, where *catalog.Catalog, options *listOptions) error {
+// problem says what could not be read or asked.
+func (l launcher) problem() error {
+	engineErr := l.engineErr
+	if engineErr != nil {
+		engineErr = fmt.Errorf("availability is not known: %w", engineErr)
+	}
+	return errors.Join(l.badFiles, engineErr)
+}
+
+func show(ctx context.Context, dockerCLI command.Cli, where *catalog.Catalog, options *listOptions) error {
 	// Files that cannot be read are reported after those that can.
 	l, err := look(ctx, dockerCLI, dockerCLI.Client(), where, options)
 	if err != nil {
 		return err
 	}
-	format := newFormat(options.format, options.quiet, l.shared())
-	err = write(formatter.Context{Output: display.Writer(out), Format: format, Trunc: !options.noTrunc}, l, dockerCLI.CurrentContext())
-	engineErr := l.engineErr
-	if engineErr != nil {
-		engineErr = fmt.Errorf("availability is not known: %w", engineErr)
-	}
-	return errors.Join(err, l.badFiles, engineErr)
+	err = write(table(dockerCLI.Out(), l, options), l.items(), dockerCLI.CurrentContext())
+	return errors.Join(err, l.problem())
+}
+
+// table is how the launcher of the current context is written.
+func table(out io.Writer, l launcher, options *listOptions) formatter.Context {
+	return formatter.Context{Output: display.Writer(out), Format: newFormat(options.format, options.quiet, l.shared()), Trunc: !options.noTrunc}
 }
 
 // showSeveral shows what can be launched in several contexts.
@@ -143,7 +171,6 @@ func showSeveral(ctx context.Context, dockerCLI command.Cli, options *listOption
 		}
 		defer where.Close()
 		l, err := look(ctx, c, listed{c.Client(), answered}, where, options)
-		l.several = true
 		if err == nil && errors.Is(l.badFiles, dial.ErrNone) {
 			err = dial.ErrNone // its catalog is what was asked for
 		}
@@ -164,7 +191,7 @@ func showSeveral(ctx context.Context, dockerCLI command.Cli, options *listOption
 		if a.Err != nil {
 			return nil
 		}
-		return a.Result.rows(table.Context, a.Context.CurrentContext())
+		return rows(table.Context, a.Result.items(), a.Context.CurrentContext(), true)
 	})
 	return contexts.Join([]error{err, badFiles(answers)})
 }
