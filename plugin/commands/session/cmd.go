@@ -20,6 +20,7 @@ func NewCommand(dockerCLI command.Cli) *cobra.Command {
 	cmd.AddCommand(
 		newListCommand(dockerCLI),
 		newInspectCommand(dockerCLI),
+		newStatsCommand(dockerCLI),
 		newDiffCommand(dockerCLI),
 		newStopCommand(dockerCLI),
 		newPauseCommand(dockerCLI),
@@ -36,6 +37,6 @@ func NewShortForms(dockerCLI command.Cli) []*cobra.Command {
 	ls.Aliases = append(ls.Aliases, "ps")
 	rm := newRemoveCommand(dockerCLI)
 	return []*cobra.Command{
-		ls, newInspectCommand(dockerCLI), newDiffCommand(dockerCLI), newStopCommand(dockerCLI), newPauseCommand(dockerCLI), newStartCommand(dockerCLI), rm,
+		ls, newInspectCommand(dockerCLI), newStatsCommand(dockerCLI), newDiffCommand(dockerCLI), newStopCommand(dockerCLI), newPauseCommand(dockerCLI), newStartCommand(dockerCLI), rm,
 	}
 }
