@@ -6,33 +6,37 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
 // API is what is asked of the engine.
 type API interface {
-	ContainerStatsOneShot(ctx context.Context, container string) (container.StatsResponseReader, error)
+	ContainerStats(ctx context.Context, container string, stream bool) (container.StatsResponseReader, error)
 	ContainerInspectWithRaw(ctx context.Context, container string, getSize bool) (container.InspectResponse, []byte, error)
 }
 
 const (
-	// every is the time from one round to the next; a round that takes longer than
-	// half of it is followed by as long a rest.
+	// every is the time from one reading to the next. Engines send frames as often.
 	every = time.Second
-	// patience bounds a request for a frame, diskPatience one for a size.
-	patience, diskPatience = 10 * time.Second, time.Minute
+	// firstPatience is how long the first reading waits for a frame of each session.
+	firstPatience = 3 * time.Second
+	// opening is how many streams are opened at a time: by ssh each is a login, and
+	// servers take ten of them that are not done yet.
+	opening = 8
+	// diskPatience bounds the measuring of a disk.
+	diskPatience = time.Minute
 	// diskEvery is how old the size of a session's disk gets before it is measured
 	// again, which reads all of its files. diskRest times as long as that took,
 	// nothing is measured again.
 	diskEvery, diskRest = time.Minute, 20
-	// oncePatience is how long [Meter.Once] waits for sizes.
+	// oncePatience is how long [Meter.Once] waits for frames and sizes.
 	oncePatience = 10 * time.Second
 )
 
@@ -54,30 +58,41 @@ type Disk struct {
 
 // Meter measures sessions. Its methods may be called from any goroutine.
 type Meter struct {
-	api    API
-	atOnce int
-	disks  bool
-	// wake tells that there may be a disk to measure.
-	wake chan struct{}
+	api   API
+	disks bool
+	slots chan struct{}
+	// wake tells that there may be a disk to measure, changed that there are other
+	// sessions, and news that something was measured.
+	wake, changed, news chan struct{}
 
 	mu    sync.Mutex
 	order []string
 	known map[string]*entry
 }
 
+// entry is a session and what is known of it.
 type entry struct {
 	session session.Session
-	last    *container.StatsResponse
-	usage   *Usage
-	disk    Disk
-	tried   bool
-	gone    bool
+	// stop ends the stream of frames, nil if there is none.
+	stop  context.CancelFunc
+	last  *container.StatsResponse
+	usage *Usage
+	// frames counts those that came; failed is set where none will soon.
+	frames int
+	failed bool
+	disk   Disk
+	// tried is set once the disk was measured, or could not be.
+	tried bool
+	// gone is set once the engine knows the session no more.
+	gone bool
 }
 
-// New returns a meter that knows no sessions. It makes at most atOnce requests for
-// usage at a time, and measures disks if it is told to.
-func New(api API, atOnce int, disks bool) *Meter {
-	return &Meter{api: api, atOnce: atOnce, disks: disks, wake: make(chan struct{}, 1), known: map[string]*entry{}}
+// New returns a meter that knows no sessions. It measures disks if it is told to.
+func New(api API, disks bool) *Meter {
+	return &Meter{
+		api: api, disks: disks, slots: make(chan struct{}, opening), known: map[string]*entry{},
+		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), news: make(chan struct{}, 1),
+	}
 }
 
 // Set tells which sessions are measured from now on.
@@ -92,64 +107,108 @@ func (m *Meter) Set(list []session.Session) {
 			e = &entry{disk: Disk{Bytes: -1}}
 		}
 		e.session, e.gone = s, false
-		if !measurable(s) {
-			e.last, e.usage = nil, nil
-		}
 		known[s.ID] = e
 		m.order = append(m.order, s.ID)
 	}
-	m.known = known
-	select {
-	case m.wake <- struct{}{}:
-	default:
+	for id, e := range m.known {
+		if known[id] == nil {
+			e.end()
+		}
 	}
+	m.known = known
+	poke(m.wake)
+	poke(m.changed)
 }
 
-func measurable(s session.Session) bool { return s.State == session.Running || s.State == session.Paused }
-
-// Run measures until ctx ends, and tells all readings after each round.
-func (m *Meter) Run(ctx context.Context, tell func([]Reading)) error {
-	var disks sync.WaitGroup
-	defer disks.Wait()
-	if m.disks {
-		disks.Go(func() { m.measureDisks(ctx) })
+// end forgets what a session uses, which does not run. m.mu is held.
+func (e *entry) end() {
+	if e.stop != nil {
+		e.stop()
 	}
+	e.stop, e.last, e.usage, e.frames, e.failed = nil, nil, nil, 0, false
+}
+
+// measurable tells whether a session uses anything that can be measured.
+func (e *entry) measurable() bool {
+	return !e.gone && (e.session.State == session.Running || e.session.State == session.Paused)
+}
+
+// Run measures until ctx ends, and tells all readings every second.
+func (m *Meter) Run(ctx context.Context, tell func([]Reading)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { m.follow(ctx) })
+	if m.disks {
+		running.Go(func() { m.measureDisks(ctx) })
+	}
+	m.await(ctx, firstPatience, func(e *entry) bool { return e.frames > 0 || e.failed || !e.measurable() })
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
 	for {
-		began := time.Now()
-		m.round(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		tell(m.Readings())
-		took := time.Since(began)
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(max(every-took, took)):
+		case <-ticker.C:
 		}
 	}
 }
 
-// Once measures each session once: its processor over a second, its disk if that
-// does not take too long.
+// Once measures each session once: its processor from one frame to the next, and
+// its disk if that does not take too long.
 func (m *Meter) Once(ctx context.Context) ([]Reading, error) {
-	var disks errgroup.Group
-	disks.SetLimit(m.atOnce)
+	inner, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { m.follow(inner) })
 	if m.disks {
-		limited, cancel := context.WithTimeout(ctx, oncePatience)
-		defer cancel()
-		for _, id := range m.ids(func(*entry) bool { return true }) {
-			disks.Go(func() error { m.measureDisk(limited, id); return nil })
+		for _, id := range m.ids() {
+			running.Go(func() {
+				m.slots <- struct{}{}
+				defer func() { <-m.slots }()
+				m.measureDisk(inner, id)
+			})
 		}
 	}
-	m.round(ctx)
-	select {
-	case <-ctx.Done():
-	case <-time.After(every):
-		m.round(ctx)
-	}
-	_ = disks.Wait() // none has an error
+	m.await(ctx, oncePatience, func(e *entry) bool {
+		return e.gone || (e.frames > 1 || e.failed || !e.measurable()) && (e.tried || !m.disks)
+	})
 	return m.Readings(), ctx.Err()
+}
+
+// await waits until all entries are done, for so long at most.
+func (m *Meter) await(ctx context.Context, patience time.Duration, done func(*entry) bool) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for !m.all(done) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.news:
+		}
+	}
+}
+
+func (m *Meter) all(done func(*entry) bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.known {
+		if !done(e) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Meter) ids() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.order)
 }
 
 // Readings returns what was last measured, in the order of the sessions.
@@ -165,68 +224,100 @@ func (m *Meter) Readings() []Reading {
 	return list
 }
 
-func (m *Meter) ids(which func(*entry) bool) []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var ids []string
-	for _, id := range m.order {
-		if which(m.known[id]) {
-			ids = append(ids, id)
+// follow keeps a stream of frames open for each session that runs, until ctx ends.
+func (m *Meter) follow(ctx context.Context) {
+	var streams sync.WaitGroup
+	defer streams.Wait()
+	for ctx.Err() == nil {
+		m.mu.Lock()
+		for id, e := range m.known {
+			switch {
+			case e.measurable() && e.stop == nil:
+				var inner context.Context
+				inner, e.stop = context.WithCancel(ctx)
+				streams.Go(func() { m.followOne(inner, id, e) })
+			case !e.measurable() && e.stop != nil:
+				e.end()
+			}
+		}
+		m.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-m.changed:
 		}
 	}
-	return ids
 }
 
-// round reads a frame of each session.
-func (m *Meter) round(ctx context.Context) {
-	var group errgroup.Group
-	group.SetLimit(m.atOnce)
-	for _, id := range m.ids(func(e *entry) bool { return measurable(e.session) }) {
-		group.Go(func() error {
-			frame, os, err := m.frame(ctx, id)
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			e := m.known[id]
-			switch {
-			case e == nil || !measurable(e.session):
-			case errors.Is(err, errGone):
-				e.gone = true // the next list will say so too
-			case err != nil:
-				e.last, e.usage = nil, nil
-			default:
-				u := between(e.last, frame, os)
-				e.last, e.usage = frame, &u
-			}
-			return nil
-		})
+// followOne reads frames until ctx ends or the session is gone.
+func (m *Meter) followOne(ctx context.Context, id string, e *entry) {
+	for ctx.Err() == nil {
+		err := m.stream(ctx, id, e)
+		m.mu.Lock()
+		if ctx.Err() == nil {
+			e.gone = errors.Is(err, errGone)
+			e.last, e.usage, e.failed = nil, nil, true
+			poke(m.news)
+		}
+		m.mu.Unlock()
+		if errors.Is(err, errGone) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(every):
+		}
 	}
-	_ = group.Wait() // what could not be read is not known
 }
 
 // errGone means that a session was deleted.
 var errGone = errors.New("the session is gone")
 
-func (m *Meter) frame(ctx context.Context, id string) (*container.StatsResponse, string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	res, err := m.api.ContainerStatsOneShot(ctx, id)
+func (m *Meter) stream(ctx context.Context, id string, e *entry) error {
+	res, err := m.open(ctx, id)
 	if cerrdefs.IsNotFound(err) {
-		return nil, "", errGone
+		return errGone
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("read what a session uses: %w", err)
+		return fmt.Errorf("read what a session uses: %w", err)
 	}
 	defer res.Body.Close()
-	var frame container.StatsResponse
-	err = json.NewDecoder(res.Body).Decode(&frame)
-	if errors.Is(err, io.EOF) {
-		// Engines answer so where it is deleted meanwhile (20.10).
-		return nil, "", errGone
+	frames := json.NewDecoder(res.Body)
+	for n := 0; ; n++ {
+		var frame container.StatsResponse
+		err := frames.Decode(&frame)
+		if n == 0 && errors.Is(err, io.EOF) {
+			// Engines answer so where it is deleted meanwhile (20.10).
+			return errGone
+		}
+		if err != nil {
+			return fmt.Errorf("read what a session uses: %w", err)
+		}
+		m.mu.Lock()
+		if ctx.Err() == nil {
+			u := between(e.last, &frame, res.OSType)
+			e.last, e.usage, e.failed = &frame, &u, false
+			e.frames++
+			poke(m.news)
+		}
+		m.mu.Unlock()
 	}
-	if err != nil {
-		return nil, "", fmt.Errorf("read what a session uses: %w", err)
+}
+
+func (m *Meter) open(ctx context.Context, id string) (container.StatsResponseReader, error) {
+	select {
+	case m.slots <- struct{}{}:
+		defer func() { <-m.slots }()
+	case <-ctx.Done():
+		return container.StatsResponseReader{}, ctx.Err()
 	}
-	return &frame, res.OSType, nil
+	return m.api.ContainerStats(ctx, id, true)
+}
+
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default: // one is on its way
+	}
 }
 
 // measureDisks measures one disk after the other until ctx ends.
@@ -285,6 +376,7 @@ func (m *Meter) measureDisk(ctx context.Context, id string) {
 	if e == nil {
 		return
 	}
+	defer poke(m.news)
 	e.tried, e.disk.At = true, time.Now()
 	if err != nil || c.ContainerJSONBase == nil || c.SizeRw == nil {
 		e.disk.Bytes = -1

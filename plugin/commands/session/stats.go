@@ -58,10 +58,6 @@ first time, and "~" before what was measured more than 15 seconds ago.`,
 	return cmd
 }
 
-// statsAtOnce is how many requests are made at a time: by ssh, each is a process
-// unless it finds a connection that is free, and two are kept.
-const statsAtOnce = 2
-
 func runStats(ctx context.Context, dockerCLI command.Cli, names []string, options statsOptions) error {
 	ids, err := idsOf(ctx, dockerCLI, names)
 	if err != nil {
@@ -69,7 +65,7 @@ func runStats(ctx context.Context, dockerCLI command.Cli, names []string, option
 	}
 	format := newStatsFormat(options.format)
 	disks := format.Contains(".Disk") || format.IsJSON()
-	m := meter.New(dockerCLI.Client(), statsAtOnce, disks)
+	m := meter.New(dockerCLI.Client(), disks)
 	list := session.ListOptions{All: options.all || ids != nil}
 	wanted := func(found []session.Session) []session.Session {
 		return slices.DeleteFunc(found, func(s session.Session) bool { return ids != nil && !slices.Contains(ids, s.ID) })
