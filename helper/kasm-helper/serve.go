@@ -26,6 +26,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/helper/shelf"
 	"github.com/docker-kasm/docker-kasm/internal/availability"
 	"github.com/docker-kasm/docker-kasm/internal/dial"
+	"github.com/docker-kasm/docker-kasm/internal/disk"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
 	"github.com/docker-kasm/docker-kasm/internal/lifetime"
@@ -189,7 +190,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	socket := l.Addr().String()
 	v := version.Get()
 	s := &server.Server{
-		Shelf: books, Tasks: tasks, Jobs: jobs, Watcher: watcher, Lifetimes: lifetimes, Feed: news, Engine: engine, Log: log, Started: time.Now(),
+		Shelf: books, Tasks: tasks, Jobs: jobs, Watcher: watcher, Lifetimes: lifetimes, Feed: news, Engine: engine, Disk: room(engine, o.data), Log: log, Started: time.Now(),
 		Version: helperapi.VersionInfo{Version: v.Version, Commit: v.Revision, API: []string{helperapi.Version}},
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -210,6 +211,24 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	log.Info("the helper has ended")
 	return nil
+}
+
+// room tells the room where the engine keeps its data, if this is its host. The
+// helper's own data tells it in a container, as that is in a volume of the engine.
+func room(engine *client.Client, data string) func(context.Context) *helperapi.Disk {
+	return func(ctx context.Context) *helperapi.Disk {
+		dir := data
+		if info, err := engine.Info(ctx); err == nil && info.DockerRootDir != "" {
+			if _, err := os.Stat(info.DockerRootDir); err == nil {
+				dir = info.DockerRootDir
+			}
+		}
+		space, err := disk.Of(dir)
+		if err != nil {
+			return nil
+		}
+		return &helperapi.Disk{Free: space.Free, Total: space.Total}
+	}
 }
 
 // work runs tasks and lifetimes until ctx ends, and lets what runs tidy up then.

@@ -37,8 +37,11 @@ type Server struct {
 	Lifetimes Lifetimes
 	Feed      *feed.Feed
 	Engine    Engine
-	Version   helperapi.VersionInfo
-	Log       *slog.Logger
+	// Disk tells the room where the engine keeps its data, nil if it cannot; a nil
+	// Disk never can.
+	Disk    func(ctx context.Context) *helperapi.Disk
+	Version helperapi.VersionInfo
+	Log     *slog.Logger
 	// Started is when the helper was.
 	Started time.Time
 

@@ -56,6 +56,9 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	if v, err := s.Engine.ServerVersion(ctx); err == nil {
 		st.Engine = helperapi.EngineStatus{Connected: true, Version: v.Version}
 	}
+	if s.Disk != nil {
+		st.Disk = s.Disk(ctx)
+	}
 	for _, reg := range s.Watcher.Stats().Registries {
 		st.Registries = append(st.Registries, helperapi.RegistryStatus{Host: reg.Host, Asked: reg.Asked, Next: reg.Next, Error: reg.Err, Requests: reg.Requests})
 	}

@@ -52,6 +52,15 @@ type Status struct {
 	Registries []RegistryStatus `json:"Registries,omitempty"`
 	// BadFiles is how many workspace files cannot be read.
 	BadFiles int `json:"BadFiles"`
+	// Disk is the room where the engine keeps its data, nil if it cannot be told.
+	Disk *Disk `json:"Disk,omitempty"`
+}
+
+// Disk is the room on a disk, in bytes.
+type Disk struct {
+	// Free is what anybody may still write, Total all there is.
+	Free  uint64 `json:"Free"`
+	Total uint64 `json:"Total"`
 }
 
 // RegistryStatus tells how a registry was asked about images.

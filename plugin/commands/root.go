@@ -41,7 +41,7 @@ workspaces, and keep what was done in one as a new image and workspace.`,
 	cmd.SetContext(ctx)
 	cmd.AddCommand(session.NewCommand(dockerCLI), workspace.NewCommand(dockerCLI), helper.NewCommand(dockerCLI), task.NewCommand(dockerCLI))
 	cmd.AddCommand(session.NewShortForms(dockerCLI)...)
-	cmd.AddCommand(newRunCommand(dockerCLI), newCommitCommand(dockerCLI), newPushCommand(dockerCLI), newVersionCommand(dockerCLI), guard.NewCommand(dockerCLI))
+	cmd.AddCommand(newRunCommand(dockerCLI), newCommitCommand(dockerCLI), newPushCommand(dockerCLI), newVersionCommand(dockerCLI), newDoctorCommand(dockerCLI), guard.NewCommand(dockerCLI))
 	usage.Install(cmd)
 	return cmd
 }

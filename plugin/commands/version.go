@@ -6,22 +6,31 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/command/formatter/tabwriter"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/internal/dockercli"
 	"github.com/docker-kasm/docker-kasm/internal/version"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
 )
+
+// versionPatience bounds each of the questions whose answer can be done without:
+// those to the docker CLI and the helper.
+const versionPatience = 3 * time.Second
 
 func newVersionCommand(dockerCLI command.Cli) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "version [OPTIONS]",
-		Short: "Show the versions of the plugin, the CLI and the engine",
+		Short: "Show the versions of the plugin, the CLI, the engine and the helper",
 		Args:  cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runVersion(cmd.Context(), dockerCLI, format)
@@ -29,18 +38,32 @@ func newVersionCommand(dockerCLI command.Cli) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().StringVarP(&format, "format", "f", "", output.FormatHelp)
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 type versions struct {
 	Plugin version.Info
+	// CLI is the docker CLI's, "" where there is none or it does not tell.
+	CLI string `json:",omitempty"`
 	// Engine is nil when no engine answers; EngineError then says why.
 	Engine      *engineVersion `json:",omitempty"`
 	EngineError string         `json:",omitempty"`
-	Context     string
+	// Helper is nil when no engine answers, or when it has no helper.
+	Helper  *helperVersion `json:",omitempty"`
+	Context string
 }
 
 type engineVersion struct{ Version, APIVersion, Platform string }
+
+// helperVersion has a Version, or an Error that says why that is not known.
+type helperVersion struct {
+	// Kind is "container" or "service", "" where that is not known either.
+	Kind    string `json:",omitempty"`
+	Version string `json:",omitempty"`
+	Commit  string `json:",omitempty"`
+	Error   string `json:",omitempty"`
+}
 
 func runVersion(ctx context.Context, dockerCLI command.Cli, format string) error {
 	show, err := output.New(format, writeVersions)
@@ -48,23 +71,77 @@ func runVersion(ctx context.Context, dockerCLI command.Cli, format string) error
 		return err
 	}
 	v := versions{Plugin: version.Get(), Context: dockerCLI.CurrentContext()}
-	server, engineErr := dockerCLI.Client().ServerVersion(ctx)
-	if engineErr != nil {
-		v.EngineError = engineErr.Error()
-	} else {
+	var engineErr error
+	var all errgroup.Group
+	all.Go(func() error {
+		ctx, cancel := context.WithTimeout(ctx, versionPatience)
+		defer cancel()
+		v.CLI, _ = dockercli.Version(ctx) // the plugin may run by itself
+		return nil
+	})
+	all.Go(func() error {
+		server, err := dockerCLI.Client().ServerVersion(ctx)
+		if err != nil {
+			engineErr, v.EngineError = err, err.Error()
+			return nil
+		}
 		v.Engine = &engineVersion{server.Version, server.APIVersion, server.Os + "/" + server.Arch}
-	}
+		v.Helper = askHelper(ctx, dockerCLI)
+		return nil
+	})
+	_ = all.Wait() // each has put its error where it is shown
 	// As with `docker version`, what is known is shown before the error.
 	return errors.Join(show(display.Writer(dockerCLI.Out()), v), engineErr)
+}
+
+// askHelper returns nil if the engine has no helper.
+func askHelper(ctx context.Context, dockerCLI command.Cli) *helperVersion {
+	ctx, cancel := context.WithTimeout(ctx, versionPatience)
+	defer cancel()
+	var v helperVersion
+	way, err := dial.Find(ctx, dockerCLI.Client(), dockerCLI.DockerEndpoint().Host)
+	if errors.Is(err, dial.ErrNone) {
+		return nil
+	}
+	if err != nil {
+		v.Error = err.Error()
+		return &v
+	}
+	v.Kind = way.Kind
+	client := connect.By(way)
+	defer client.Close()
+	theirs, err := client.Version(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("no answer within %s", versionPatience)
+	}
+	if err != nil {
+		v.Error = err.Error()
+	}
+	v.Version, v.Commit = theirs.Version, theirs.Commit
+	return &v
 }
 
 func writeVersions(out io.Writer, v versions) error {
 	w := tabwriter.NewWriter(out, 0, 1, 2, ' ', 0)
 	fmt.Fprintf(w, "Plugin:\t%s\n", strings.TrimSpace(v.Plugin.Version+" "+v.Plugin.Revision))
 	fmt.Fprintf(w, "Go:\t%s (%s)\n", v.Plugin.GoVersion, v.Plugin.Platform)
+	if v.CLI != "" {
+		fmt.Fprintf(w, "CLI:\t%s\n", v.CLI)
+	}
 	fmt.Fprintf(w, "Context:\t%s\n", v.Context)
 	if v.Engine != nil {
 		fmt.Fprintf(w, "Engine:\t%s (API %s, %s)\n", v.Engine.Version, v.Engine.APIVersion, v.Engine.Platform)
+		fmt.Fprintf(w, "Helper:\t%s\n", helperText(v.Helper))
 	}
 	return w.Flush()
+}
+
+func helperText(h *helperVersion) string {
+	switch {
+	case h == nil:
+		return "not installed"
+	case h.Error != "":
+		return "not reached: " + display.Line(h.Error)
+	}
+	return fmt.Sprintf("%s (%s)", strings.TrimSpace(h.Version+" "+h.Commit), h.Kind)
 }

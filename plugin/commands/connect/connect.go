@@ -22,7 +22,7 @@ func Helper(ctx context.Context, dockerCLI command.Cli) (*helperapi.Client, erro
 	if err != nil {
 		return nil, err
 	}
-	client := helperapi.NewClient(way.Dial, User(), version.Get().Version)
+	client := By(way)
 	client.Older = func(theirs string) {
 		of, global := "this engine", ""
 		if name := contexts.Name(dockerCLI); name != "" {
@@ -31,6 +31,12 @@ func Helper(ctx context.Context, dockerCLI command.Cli) (*helperapi.Client, erro
 		fmt.Fprintf(dockerCLI.Err(), "the helper of %s is older (%s) than this plugin (%s): `docker %skasm helper upgrade` renews it\n", of, theirs, version.Get().Version, global)
 	}
 	return client, nil
+}
+
+// By returns a client that goes a way that was found, and says nothing of the
+// helper's age. The caller closes it.
+func By(way *dial.Way) *helperapi.Client {
+	return helperapi.NewClient(way.Dial, User(), version.Get().Version)
 }
 
 // User is who runs this, for people to read: a user and a machine.

@@ -116,6 +116,9 @@ func writeStatus(out io.Writer, st status) error {
 		}
 		fmt.Fprintf(w, "Registry %s:\t%s\n", r.Host, asked)
 	}
+	if st.Disk != nil {
+		fmt.Fprintf(w, "Free disk:\t%s of %s\n", units.HumanSizeWithPrecision(float64(st.Disk.Free), 3), units.HumanSizeWithPrecision(float64(st.Disk.Total), 3))
+	}
 	if st.BadFiles > 0 {
 		fmt.Fprintf(w, "Bad files:\t%d\n", st.BadFiles)
 	}
