@@ -80,7 +80,7 @@ func memory(m container.MemoryStats) uint64 {
 	if !v1 {
 		cache = m.Stats["inactive_file"]
 	}
-	if cache > m.Usage {
+	if cache >= m.Usage {
 		return m.Usage
 	}
 	return m.Usage - cache
