@@ -35,7 +35,7 @@ type Engine struct {
 func NewEngine(ctx context.Context, limit time.Duration, api EngineAPI, name, endpoint string) *Engine {
 	return &Engine{
 		api: api, name: name, endpoint: endpoint,
-		ping: sync.OnceValues(func() (time.Duration, error) {
+		ping: asked(func() (time.Duration, error) {
 			// Sooner than the checks that wait for it.
 			ctx, cancel := context.WithTimeout(ctx, limit/2)
 			defer cancel()
@@ -47,11 +47,31 @@ func NewEngine(ctx context.Context, limit time.Duration, api EngineAPI, name, en
 			_, err := api.Ping(ctx)
 			return time.Since(began), err
 		}),
-		info: sync.OnceValues(func() (system.Info, error) {
+		info: asked(func() (system.Info, error) {
 			ctx, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
 			return api.Info(ctx)
 		}),
+	}
+}
+
+// asked asks once, and gives all who want to know the answer when it comes.
+func asked[T any](ask func() (T, error)) func() (T, error) {
+	var (
+		once   sync.Once
+		value  T
+		err    error
+		answer = make(chan struct{})
+	)
+	return func() (T, error) {
+		once.Do(func() {
+			go func() {
+				defer close(answer)
+				value, err = ask()
+			}()
+		})
+		<-answer
+		return value, err
 	}
 }
 
