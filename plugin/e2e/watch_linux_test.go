@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,7 +61,7 @@ func (w *way) open(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.server = &http.Server{Handler: w} //nolint:gosec // its clients are well-behaved
+	w.server = &http.Server{Handler: w}
 	go func() { _ = w.server.Serve(l) }()
 }
 
@@ -280,7 +281,7 @@ func newTerminal(t *testing.T, u user, width, height int) terminal {
 	}
 	term := terminal{t, filepath.Join(t.TempDir(), "tmux")}
 	start := command("tmux", "-S", term.server, "-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), "env PS1='$ ' sh")
-	start.Env = append(u.env, "TERM=screen", "LC_ALL=C.UTF-8")
+	start.Env = slices.Concat(u.env, []string{"TERM=screen", "LC_ALL=C.UTF-8"})
 	if out, err := start.CombinedOutput(); err != nil {
 		t.Fatalf("start tmux: %v: %s", err, out)
 	}
@@ -390,7 +391,7 @@ func TestDoctorOfARemoteEngine(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWay(t)
-	server := &http.Server{Handler: w} //nolint:gosec // its clients are well-behaved
+	server := &http.Server{Handler: w}
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
 	disk := func() string {

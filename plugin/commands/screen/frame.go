@@ -28,7 +28,7 @@ func (f frame) after(last frame) string {
 	for _, line := range f.lines() {
 		out.WriteString(line)
 		// After the last column that would erase what is there.
-		if f.width == 0 || runewidth.StringWidth(line) < int(f.width) { //nolint:gosec // a width in columns
+		if f.width == 0 || runewidth.StringWidth(line) < int(f.width) {
 			out.WriteString(aec.EraseLine(aec.EraseModes.Tail).String())
 		}
 		out.WriteString("\r\n")
@@ -40,7 +40,7 @@ func (f frame) after(last frame) string {
 // lines are those that fit, each cut to the width. The last row is the cursor's.
 func (f frame) lines() []string {
 	lines := strings.Split(strings.TrimSuffix(f.text, "\n"), "\n")
-	room := int(f.height) - 1 //nolint:gosec // a height in rows
+	room := int(f.height) - 1
 	var last []string
 	if f.problem != "" {
 		last = append(last, display.Line(f.problem))
@@ -55,7 +55,7 @@ func (f frame) lines() []string {
 	for i, line := range lines {
 		line = untab(line)
 		if f.width > 0 {
-			line = runewidth.Truncate(line, int(f.width), "…") //nolint:gosec // a width in columns
+			line = runewidth.Truncate(line, int(f.width), "…")
 		}
 		lines[i] = line
 	}

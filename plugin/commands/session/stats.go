@@ -312,9 +312,9 @@ func (r *statsRow) Disk() string {
 	case d.Bytes < 0:
 		return notKnown
 	case time.Since(d.At) > fresh:
-		return "~" + size(uint64(d.Bytes)) //nolint:gosec // it is not negative here
+		return "~" + size(uint64(d.Bytes))
 	default:
-		return size(uint64(d.Bytes)) //nolint:gosec // it is not negative here
+		return size(uint64(d.Bytes))
 	}
 }
 
