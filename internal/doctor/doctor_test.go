@@ -352,11 +352,17 @@ func TestARegistryIsAskedForWhatTheEngineLacks(t *testing.T) {
 }
 
 func TestFilesAndPushes(t *testing.T) {
-	files := func(context.Context) ([]WorkspaceFile, error) {
+	files := func(_ context.Context, askEngine bool) ([]WorkspaceFile, error) {
+		if !askEngine {
+			return []WorkspaceFile{{Name: "a"}}, nil
+		}
 		return []WorkspaceFile{{Name: "a"}, {Name: "b", Err: errors.New("b.toml:1:2: what")}}, errors.New("the helper is away")
 	}
-	if got := all(t, Workspaces(files)); got != "workspaces failed: b cannot be read: b.toml:1:2: what -> docker kasm workspace edit b\nworkspaces failed: not all catalogs could be read: the helper is away\n" {
+	if got := all(t, engineOf(t, &fakeEngine{}).Workspaces(files)); got != "workspaces failed: b cannot be read: b.toml:1:2: what -> docker kasm workspace edit b\nworkspaces failed: not all catalogs could be read: the helper is away\n" {
 		t.Errorf("got %s", got)
+	}
+	if got := all(t, engineOf(t, &fakeEngine{err: errors.New("down")}).Workspaces(files)); got != "workspaces ok: 1 workspace file, all readable\n" {
+		t.Errorf("without an engine: %s", got)
 	}
 	records := push.OpenRecords(t.TempDir())
 	if got := all(t, Pushes(records)); got != "pushes ok: none waits to be resumed\n" {

@@ -15,10 +15,12 @@ type WorkspaceFile struct {
 }
 
 // Workspaces tells which files of the catalogs cannot be read. What files returns
-// with an error is all that could be listed.
-func Workspaces(files func(context.Context) ([]WorkspaceFile, error)) Check {
+// with an error is all that could be listed; it is to leave the engine alone where
+// that does not answer.
+func (e *Engine) Workspaces(files func(ctx context.Context, askEngine bool) ([]WorkspaceFile, error)) Check {
 	return Check{"workspaces", func(ctx context.Context) []Finding {
-		list, err := files(ctx)
+		_, err := e.ping()
+		list, err := files(ctx, err == nil)
 		var found []Finding
 		for _, f := range list {
 			if f.Err != nil {

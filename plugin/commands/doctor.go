@@ -115,7 +115,12 @@ func checks(ctx context.Context, dockerCLI command.Cli, helper *lazyHelper, limi
 		doctor.Credentials(dockerCLI.ConfigFile()),
 		engine.Registries(api, func(ctx context.Context) []*workspace.Workspace { return enabled(ctx, dockerCLI) },
 			func(ref string) (string, bool, error) { return login(dockerCLI, ref) }),
-		doctor.Workspaces(func(ctx context.Context) ([]doctor.WorkspaceFile, error) { return workspaceFiles(ctx, dockerCLI) }),
+		engine.Workspaces(func(ctx context.Context, askEngine bool) ([]doctor.WorkspaceFile, error) {
+			if askEngine {
+				return workspaceFiles(ctx, dockerCLI, catalog.Any)
+			}
+			return workspaceFiles(ctx, dockerCLI, catalog.ScopeUser)
+		}),
 		doctor.Pushes(catalog.Pushes()),
 		engine.Helper(v, helper.connect),
 	}
@@ -147,8 +152,8 @@ func enabled(ctx context.Context, dockerCLI command.Cli) []*workspace.Workspace 
 	return list
 }
 
-func workspaceFiles(ctx context.Context, dockerCLI command.Cli) ([]doctor.WorkspaceFile, error) {
-	where, err := catalog.Open(dockerCLI, catalog.Any)
+func workspaceFiles(ctx context.Context, dockerCLI command.Cli, scope string) ([]doctor.WorkspaceFile, error) {
+	where, err := catalog.Open(dockerCLI, scope)
 	if err != nil {
 		return nil, err
 	}
