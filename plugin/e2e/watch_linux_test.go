@@ -326,7 +326,7 @@ func TestWatchOnATerminal(t *testing.T) {
 	for i := range 5 {
 		s.docker(t, append(append([]string{"create"}, managed(fmt.Sprintf("%s.%d", name, i))...), baseImage)...)
 	}
-	term := newTerminal(t, s.user(t), 100, 20)
+	term := newTerminal(t, s.user(t), 120, 20)
 	term.keys("docker kasm ls --all --watch --filter name="+name, "Enter")
 	// Drawn from the top: what was typed is gone.
 	term.await(`^CONTAINER ID +NAME [^\n]+ADDRESS\n(?:[0-9a-f]{12} +e2escreen\.\d [^\n]+created[^\n]+ago\s*\n?){5}$`)
@@ -344,7 +344,7 @@ func TestWatchOnATerminal(t *testing.T) {
 			t.Errorf("a line of %d columns on 30: %s", n, line)
 		}
 	}
-	term.tmux("resize-window", "-x", "100", "-y", "20")
+	term.tmux("resize-window", "-x", "120", "-y", "20")
 	term.await(`^CONTAINER ID[^\n]+ADDRESS\n(?:[0-9a-f]{12} [^\n]+\n?){5}$`)
 	s.docker(t, "rm", "-f", name+".0")
 	term.await(`^CONTAINER ID[^\n]+ADDRESS\n(?:[0-9a-f]{12} [^\n]+\n?){4}$`)
