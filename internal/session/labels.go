@@ -19,6 +19,8 @@ const (
 	LabelUser = LabelSession + ".user"
 	// LabelExpires holds the time the session's limit ends, in RFC 3339.
 	LabelExpires = LabelSession + ".expires"
+	// LabelRemove is "true" on a session that the engine deletes once it stops.
+	LabelRemove = LabelSession + ".rm"
 	// LabelOpen holds the address template that opens the session's page, with
 	// {PORT} for the published host port of a container port.
 	LabelOpen = LabelSession + ".open"

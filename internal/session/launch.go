@@ -7,24 +7,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
-	"github.com/docker/cli/opts"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/jsonmessage"
-	"github.com/docker/go-connections/nat"
-	"github.com/docker/go-units"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/runspec"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
@@ -33,7 +31,7 @@ type Launcher interface {
 	Lister
 	ContainerCreate(ctx context.Context, config *container.Config, hostConfig *container.HostConfig, networkingConfig *network.NetworkingConfig, platform *ocispec.Platform, containerName string) (container.CreateResponse, error)
 	ContainerStart(ctx context.Context, container string, options container.StartOptions) error
-	ContainerRemove(ctx context.Context, container string, options container.RemoveOptions) error
+	Deleter
 	ImageInspect(ctx context.Context, image string, opts ...client.ImageInspectOption) (image.InspectResponse, error)
 	ImagePull(ctx context.Context, ref string, options image.PullOptions) (io.ReadCloser, error)
 }
@@ -42,8 +40,8 @@ type Launcher interface {
 type LaunchOptions struct {
 	// Name of the container; "" makes one from the workspace's.
 	Name string
-	// Env are KEY=VALUE pairs on top of the workspace's.
-	Env []string
+	// Overrides come on top of the workspace's settings.
+	Overrides Overrides
 	// Pull overrides the workspace's policy; "" keeps it.
 	Pull workspace.PullPolicy
 	// User is recorded as who launched the session.
@@ -62,10 +60,13 @@ type LaunchOptions struct {
 type Launched struct {
 	Session  Session
 	Warnings []string
+	// Password was made for the user KasmUser, "" if none was. It is in the
+	// session's environment, too.
+	Password string
 }
 
-// Launch starts a session of ws. It fails whole: when the container cannot be
-// started it is removed again.
+// Launch starts a session of ws. It fails whole: when its container cannot be
+// started, or ctx ends before it is, it is removed again.
 func Launch(ctx context.Context, api Launcher, ws *workspace.Workspace, o LaunchOptions) (Launched, error) {
 	if ws.Type != workspace.TypeContainer {
 		return Launched{}, fmt.Errorf("workspace %q is a %s, not a container: open %s", ws.Name, ws.Type, ws.URL)
@@ -73,9 +74,21 @@ func Launch(ctx context.Context, api Launcher, ws *workspace.Workspace, o Launch
 	if !ws.Enabled {
 		return Launched{}, fmt.Errorf("workspace %q is disabled: `docker kasm workspace update --set enabled=true %s` enables it", ws.Name, ws.Name)
 	}
-	cfg, host, err := containerConfig(ws, o)
+	out, err := launch(ctx, api, ws, o)
 	if err != nil {
-		return Launched{}, fmt.Errorf("launch workspace %q: %w", ws.Name, err)
+		return out, fmt.Errorf("launch workspace %q: %w", ws.Name, err)
+	}
+	return out, nil
+}
+
+func launch(ctx context.Context, api Launcher, ws *workspace.Workspace, o LaunchOptions) (Launched, error) {
+	ws, env, err := o.Overrides.apply(ws)
+	if err != nil {
+		return Launched{}, err
+	}
+	made, err := newPlan(ws)
+	if err != nil {
+		return Launched{}, err
 	}
 	id, err := newID()
 	if err != nil {
@@ -85,34 +98,114 @@ func Launch(ctx context.Context, api Launcher, ws *workspace.Workspace, o Launch
 	if name == "" {
 		name = ws.Name + "-" + id[:6]
 	}
-	cfg.Labels = sessionLabels(ws, o, id, name)
+	made.config.Labels = sessionLabels(ws, o, id, name)
 	img, err := provideImage(ctx, api, ws, o)
 	if err != nil {
-		return Launched{}, fmt.Errorf("launch workspace %q: %w", ws.Name, err)
+		return Launched{}, err
 	}
+	var out Launched
 	if img.Config != nil {
-		host.Tmpfs = tmpfs(WithTmp(ws.Run, img.Config.Labels))
+		made.host.Tmpfs = tmpfs(WithTmp(ws.Run, img.Config.Labels))
+		env, out.Password = withPasswords(env, img.Config.Env, img.Config.Labels)
 	}
-	created, err := api.ContainerCreate(ctx, cfg, host, nil, nil, name)
+	made.config.Env = env
+	created, err := create(ctx, api, made, name)
+	out.Warnings = created.Warnings
 	if err != nil {
-		if cerrdefs.IsConflict(err) {
-			return Launched{}, fmt.Errorf("launch workspace %q: a container named %q is already there: choose another --name", ws.Name, name)
-		}
-		return Launched{}, fmt.Errorf("launch workspace %q: create its container: %w", ws.Name, err)
+		return out, explain(err, name)
 	}
-	if err := api.ContainerStart(ctx, created.ID, container.StartOptions{}); err != nil {
-		rm := api.ContainerRemove(context.WithoutCancel(ctx), created.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
-		if cerrdefs.IsNotFound(rm) {
-			rm = nil
-		}
-		return Launched{}, errors.Join(fmt.Errorf("launch workspace %q: start its container: %w", ws.Name, err), rm)
+	err = api.ContainerStart(ctx, created.ID, container.StartOptions{})
+	if err == nil {
+		err = ctx.Err()
 	}
-	found, err := Find(ctx, api, created.ID)
 	if err != nil {
-		return Launched{}, fmt.Errorf("look at the session just launched as %q: %w", name, err)
+		return out, errors.Join(explain(err, name), undo(ctx, api, created.ID, name))
 	}
-	return Launched{Session: found, Warnings: created.Warnings}, nil
+	found, err := List(ctx, api, ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("id", created.ID))})
+	switch {
+	case err != nil:
+		return out, fmt.Errorf("look at the session just launched as %q: %w", name, err)
+	case len(found) == 0 && ws.Run.Remove:
+		return out, fmt.Errorf("session %q has ended already, and is deleted because of --rm: launch it without to see why", name)
+	case len(found) == 0:
+		return out, fmt.Errorf("session %q was launched, and is gone already", name)
+	}
+	out.Session = found[0]
+	return out, nil
 }
+
+// tidyTime is what the engine gets to answer about a container, and to remove
+// it, after an interrupt.
+const tidyTime = 30 * time.Second
+
+// create makes the container. A request that is broken off may be carried out
+// all the same, so an interrupt is heeded after the engine's answer.
+func create(ctx context.Context, api Launcher, p plan, name string) (container.CreateResponse, error) {
+	type answer struct {
+		created container.CreateResponse
+		err     error
+	}
+	done := make(chan answer, 1)
+	through, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	go func() {
+		created, err := api.ContainerCreate(through, p.config, p.host, p.networks, nil, name)
+		done <- answer{created, err}
+	}()
+	var got answer
+	select {
+	case got = <-done:
+	case <-ctx.Done():
+		select {
+		case got = <-done:
+		case <-time.After(tidyTime):
+			return container.CreateResponse{}, fmt.Errorf("%w; the engine does not say whether container %q is made: `docker rm -f %s` removes it", ctx.Err(), name, name)
+		}
+	}
+	switch {
+	case got.err != nil && ctx.Err() != nil:
+		return got.created, ctx.Err()
+	case got.err != nil && cerrdefs.IsConflict(got.err):
+		return got.created, fmt.Errorf("a container named %q is already there: choose another --name", name)
+	case got.err != nil:
+		return got.created, fmt.Errorf("create its container: %w", got.err)
+	case ctx.Err() != nil:
+		return got.created, errors.Join(ctx.Err(), undo(ctx, api, got.created.ID, name))
+	}
+	return got.created, nil
+}
+
+// undo removes a container that did not come to be a session.
+func undo(ctx context.Context, api Launcher, id, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+	defer cancel()
+	if err := DeleteSession(ctx, api, Session{ID: id, Name: name}, DeleteOptions{}); err != nil {
+		return fmt.Errorf("its container is left, `docker rm -f %s` removes it: %w", name, err)
+	}
+	return nil
+}
+
+// explain says what can be done about what engines say in their own words.
+func explain(err error, name string) error {
+	text := err.Error()
+	for _, known := range []struct{ words, hint string }{
+		{"port is already allocated", "publish it on another port of the host with --publish, or on any one"},
+		{"address already in use", "publish it on another port of the host with --publish, or on any one"},
+		{"could not select device driver", "this engine offers no such GPU; --gpus '' launches without"},
+		{"no known GPU vendor found", "this engine offers no such GPU; --gpus '' launches without"},
+		{"No such image", "the image was removed meanwhile: launch it again"},
+	} {
+		if strings.Contains(text, known.words) {
+			return fmt.Errorf("%w: %s", err, known.hint)
+		}
+	}
+	if missingNetwork.MatchString(text) {
+		return fmt.Errorf("%w: `docker network ls` lists those there are, and --network chooses one", err)
+	}
+	return err
+}
+
+var missingNetwork = regexp.MustCompile(`network \S+ not found`)
 
 func newID() (string, error) {
 	var b [8]byte
@@ -130,6 +223,9 @@ func sessionLabels(ws *workspace.Workspace, o LaunchOptions, id, name string) ma
 	if o.User != "" {
 		labels[LabelUser] = o.User
 	}
+	if ws.Run.Remove {
+		labels[LabelRemove] = "true"
+	}
 	if ws.Run.Open != "" {
 		labels[LabelOpen] = ws.Run.Open
 	}
@@ -139,33 +235,40 @@ func sessionLabels(ws *workspace.Workspace, o LaunchOptions, id, name string) ma
 	return labels
 }
 
-// containerConfig turns the workspace's settings into what the engine takes,
-// with the parsers `docker run` uses.
-func containerConfig(ws *workspace.Workspace, o LaunchOptions) (*container.Config, *container.HostConfig, error) {
-	exposed, bindings, err := nat.ParsePortSpecs(ws.Run.Ports)
+// plan is what the engine is asked to create.
+type plan struct {
+	config   *container.Config
+	host     *container.HostConfig
+	networks *network.NetworkingConfig
+}
+
+// newPlan turns the workspace's settings into what the engine takes.
+func newPlan(ws *workspace.Workspace) (plan, error) {
+	exposed, bindings, err := runspec.Ports(ws.Run.Ports)
 	if err != nil {
-		return nil, nil, fmt.Errorf("run.ports: %w", err)
+		return plan{}, fmt.Errorf("run.ports: %w", err)
 	}
-	cfg := &container.Config{Image: ws.Image, ExposedPorts: exposed, Volumes: map[string]struct{}{}}
-	for _, k := range slices.Sorted(maps.Keys(ws.Run.Environment)) {
-		cfg.Env = append(cfg.Env, k+"="+ws.Run.Environment[k])
+	p := plan{
+		config: &container.Config{Image: ws.Image, ExposedPorts: exposed, Volumes: map[string]struct{}{}},
+		host:   &container.HostConfig{PortBindings: bindings, Tmpfs: tmpfs(ws.Run), AutoRemove: ws.Run.Remove},
 	}
-	cfg.Env = append(cfg.Env, o.Env...)
-	host := &container.HostConfig{PortBindings: bindings, Tmpfs: tmpfs(ws.Run)}
-	for _, v := range ws.Run.Volumes {
+	for _, text := range ws.Run.Volumes {
+		volume, err := runspec.ParseVolume(text)
 		switch {
-		case strings.HasPrefix(v, "."):
-			return nil, nil, fmt.Errorf("run.volumes: %q: give an absolute path or a volume's name", v)
-		case strings.Contains(v, ":"):
-			host.Binds = append(host.Binds, v)
+		case strings.HasPrefix(text, "."):
+			return plan{}, fmt.Errorf("run.volumes: %q: give an absolute path or a volume's name", text)
+		case err != nil:
+			return plan{}, fmt.Errorf("run.volumes: %w", err)
+		case volume.Source != "":
+			p.host.Binds = append(p.host.Binds, text)
 		default:
-			cfg.Volumes[v] = struct{}{}
+			p.config.Volumes[volume.Target] = struct{}{}
 		}
 	}
-	if err := limits(ws.Resources, &host.Resources, host); err != nil {
-		return nil, nil, err
+	if p.host.NetworkMode, p.networks, err = runspec.Networks(ws.Run.Networks); err != nil {
+		return plan{}, fmt.Errorf("run.networks: %w", err)
 	}
-	return cfg, host, nil
+	return p, limits(ws.Resources, p.host)
 }
 
 // WithTmp returns run with a tmpfs at /tmp where the labels are those of a Kasm
@@ -190,29 +293,26 @@ func tmpfs(run workspace.Run) map[string]string {
 	return mounts
 }
 
-func limits(r workspace.Resources, res *container.Resources, host *container.HostConfig) error {
+func limits(r workspace.Resources, host *container.HostConfig) error {
 	var err error
-	if r.CPUs != 0 {
-		if res.NanoCPUs, err = opts.ParseCPUs(strconv.FormatFloat(r.CPUs, 'f', -1, 64)); err != nil {
-			return fmt.Errorf("resources.cpus: %w", err)
-		}
+	if host.NanoCPUs, err = runspec.CPUs(r.CPUsText()); err != nil {
+		return fmt.Errorf("resources.cpus: %w", err)
 	}
 	if r.Memory != "" {
-		if res.Memory, err = units.RAMInBytes(r.Memory); err != nil {
+		if host.Memory, err = runspec.Size(r.Memory); err != nil {
 			return fmt.Errorf("resources.memory: %w", err)
 		}
 	}
 	if r.ShmSize != "" {
-		if host.ShmSize, err = units.RAMInBytes(r.ShmSize); err != nil {
+		if host.ShmSize, err = runspec.Size(r.ShmSize); err != nil {
 			return fmt.Errorf("resources.shm_size: %w", err)
 		}
 	}
-	if r.GPUs != "" {
-		var gpus opts.GpuOpts
-		if err := gpus.Set(r.GPUs); err != nil {
-			return fmt.Errorf("resources.gpus: %w", err)
-		}
-		res.DeviceRequests = gpus.Value()
+	if host.DeviceRequests, err = runspec.GPUs(r.GPUs); err != nil {
+		return fmt.Errorf("resources.gpus: %w", err)
+	}
+	if host.Ulimits, err = runspec.Ulimits(r.Ulimits); err != nil {
+		return fmt.Errorf("resources.ulimits: %w", err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -105,6 +106,12 @@ func DeleteSession(ctx context.Context, api Deleter, s Session, o DeleteOptions)
 		return awaitGone(ctx, api, s, err)
 	}
 	return fmt.Errorf("delete session %q: %w", s.Name, err)
+}
+
+// AwaitRemoved waits until the engine has deleted s, which was launched to be
+// deleted once it stops, and was stopped.
+func AwaitRemoved(ctx context.Context, api Deleter, s Session) error {
+	return awaitGone(ctx, api, s, errors.New("it has stopped, but the engine does not delete it"))
 }
 
 func awaitGone(ctx context.Context, api Deleter, s Session, conflict error) error {

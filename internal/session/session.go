@@ -3,7 +3,9 @@
 package session
 
 import (
+	"cmp"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,8 +54,11 @@ type Session struct {
 	Created  time.Time
 	// Expires is when the session's limit ends; zero without a limit.
 	Expires time.Time
+	// Remove tells that the engine deletes the session once it stops.
+	Remove bool
 	// Open is the address template of its page, "" if it has none.
-	Open  string
+	Open string
+	// Ports are sorted by the session's own port.
 	Ports []container.Port
 	// SizeRw and SizeRootFs are bytes, -1 when sizes were not asked for.
 	SizeRw, SizeRootFs int64
@@ -65,7 +70,7 @@ type Session struct {
 func Summary(c container.Summary) Session {
 	s := Session{
 		ID: c.ID, Image: c.Image, ImageID: c.ImageID, Status: c.Status,
-		Created: time.Unix(c.Created, 0), Ports: c.Ports, Labels: c.Labels,
+		Created: time.Unix(c.Created, 0), Labels: c.Labels,
 		SizeRw: c.SizeRw, SizeRootFs: c.SizeRootFs,
 	}
 	for _, name := range c.Names {
@@ -75,6 +80,10 @@ func Summary(c container.Summary) Session {
 			break
 		}
 	}
+	// Engines list them in any order; the first one is the session's address.
+	s.Ports = slices.SortedFunc(slices.Values(c.Ports), func(a, b container.Port) int {
+		return cmp.Or(cmp.Compare(a.PrivatePort, b.PrivatePort), strings.Compare(a.Type, b.Type), strings.Compare(a.IP, b.IP))
+	})
 	s.ExitCode = exitCode(c.Status)
 	s.State = stateOf(c.State, s.ExitCode)
 	s.readLabels()
@@ -110,6 +119,7 @@ func (s *Session) readLabels() {
 			s.Scope = ScopeEngine
 		}
 		s.Open = s.Labels[LabelOpen]
+		s.Remove = s.Labels[LabelRemove] == "true"
 		if t, err := time.Parse(time.RFC3339, s.Labels[LabelExpires]); err == nil {
 			s.Expires = t
 		}
@@ -131,6 +141,6 @@ func (s *Session) disown(label string) {
 		}
 	}
 	s.Labels = rest
-	s.SessionID, s.Workspace, s.User, s.Open, s.Expires = "", "", "", "", time.Time{}
+	s.SessionID, s.Workspace, s.User, s.Open, s.Expires, s.Remove = "", "", "", "", time.Time{}, false
 	s.readLabels()
 }

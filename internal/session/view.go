@@ -2,7 +2,6 @@ package session
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,9 +9,13 @@ import (
 	"net"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
 )
 
@@ -20,7 +23,20 @@ import (
 type Viewer interface {
 	ContainerInspectWithRaw(ctx context.Context, container string, getSize bool) (container.InspectResponse, []byte, error)
 	ContainerStatsOneShot(ctx context.Context, container string) (container.StatsResponseReader, error)
+	LogReader
+	ImageInspect(ctx context.Context, image string, opts ...client.ImageInspectOption) (image.InspectResponse, error)
+}
+
+// LogReader is what is asked of the engine to read a session's log.
+type LogReader interface {
 	ContainerLogs(ctx context.Context, container string, options container.LogsOptions) (io.ReadCloser, error)
+}
+
+// InspectOptions say how closely a session is looked at.
+type InspectOptions struct {
+	// ShowSecrets shows the values of the environment that look secret. Those of
+	// an agent's session are its Kasm server's, and never shown.
+	ShowSecrets bool
 }
 
 // Details is a session with everything that one more look at it tells.
@@ -41,6 +57,12 @@ type Details struct {
 	Memory, MemoryLimit uint64
 	CPUTime             time.Duration
 	Processes           uint64
+	// Environment is what was given at run time: the variables that are not as in
+	// the image. Hidden stands for values that look secret.
+	Environment map[string]string
+	// Login is the user name that goes with the password in PasswordVariable, ""
+	// if the session has none.
+	Login string
 	// LastLog are the last lines a failed session wrote, at most ten.
 	LastLog []string
 	// Allowed is what can be done now.
@@ -48,7 +70,7 @@ type Details struct {
 }
 
 // Inspect looks at s once more, closely.
-func Inspect(ctx context.Context, api Viewer, s Session) (Details, error) {
+func Inspect(ctx context.Context, api Viewer, s Session, o InspectOptions) (Details, error) {
 	c, _, err := api.ContainerInspectWithRaw(ctx, s.ID, true)
 	if err != nil {
 		return Details{}, fmt.Errorf("inspect session %q: %w", s.Name, err)
@@ -62,6 +84,9 @@ func Inspect(ctx context.Context, api Viewer, s Session) (Details, error) {
 	}
 	if c.HostConfig != nil {
 		d.Tmpfs = c.HostConfig.Tmpfs
+	}
+	if err := d.readEnvironment(ctx, api, c, o); err != nil {
+		return Details{}, err
 	}
 	if c.State != nil {
 		d.Since, d.Reason = since(s, c)
@@ -119,29 +144,64 @@ func (d *Details) readStats(ctx context.Context, api Viewer) error {
 	return nil
 }
 
+// readEnvironment compares the session's environment with its image's, which may
+// be gone.
+func (d *Details) readEnvironment(ctx context.Context, api Viewer, c container.InspectResponse, o InspectOptions) error {
+	if c.Config == nil {
+		return nil
+	}
+	var inImage []string
+	img, err := api.ImageInspect(ctx, d.ImageID)
+	switch {
+	case err == nil && img.Config != nil:
+		inImage = img.Config.Env
+	case err != nil && !cerrdefs.IsNotFound(err):
+		return fmt.Errorf("look at the image of session %q: %w", d.Name, err)
+	}
+	d.Environment = environment(c.Config.Env, inImage, o.ShowSecrets && d.Kind != Agent)
+	if d.Labels[labelKasmImage] == "true" && names(c.Config.Env, PasswordVariable) {
+		d.Login = KasmUser
+	}
+	return nil
+}
+
+// lastLines is how many lines of a log are shown of a session that failed.
+const lastLines = 10
+
 func (d *Details) readLog(ctx context.Context, api Viewer, tty bool) error {
-	logs, err := api.ContainerLogs(ctx, d.ID, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: "10"})
+	logs, err := api.ContainerLogs(ctx, d.ID, container.LogsOptions{ShowStdout: true, ShowStderr: true, Tail: strconv.Itoa(lastLines)})
 	if err != nil {
 		// Some log drivers cannot be read back; the rest of the view stands.
 		d.LastLog = []string{fmt.Sprintf("(log not readable: %s)", err)}
 		return nil
 	}
 	defer logs.Close()
-	var text bytes.Buffer
-	if tty {
-		_, err = io.Copy(&text, logs)
-	} else {
-		_, err = stdcopy.StdCopy(&text, &text, logs)
-	}
-	if err != nil {
+	if d.LastLog, err = tail(logs, tty); err != nil {
 		return fmt.Errorf("read the log of session %q: %w", d.Name, err)
 	}
-	lines := bufio.NewScanner(&text)
+	return nil
+}
+
+// tail reads a log to its end and returns its last lines.
+func tail(logs io.Reader, tty bool) ([]string, error) {
+	if !tty {
+		plain, in := io.Pipe()
+		defer plain.Close()
+		multiplexed := logs
+		go func() {
+			_, err := stdcopy.StdCopy(in, in, multiplexed)
+			in.CloseWithError(err)
+		}()
+		logs = plain
+	}
+	var last []string
+	lines := bufio.NewScanner(logs)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		d.LastLog = append(d.LastLog, lines.Text())
+		last = append(last, strings.TrimRight(lines.Text(), "\r"))
+		last = last[max(0, len(last)-lastLines):]
 	}
-	return nil
+	return last, lines.Err()
 }
 
 var portPlace = regexp.MustCompile(`\{(\d+)\}`)

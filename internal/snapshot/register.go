@@ -7,9 +7,9 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/runspec"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
@@ -113,11 +113,7 @@ func (j *job) registration() *workspace.Workspace {
 func (j *job) otherVolumes(volumes []string) []string {
 	var out []string
 	for _, v := range volumes {
-		at := v
-		if parts := strings.Split(v, ":"); len(parts) > 1 {
-			at = parts[1]
-		}
-		if slices.Contains(j.result.Included, path.Clean(at)) {
+		if at, err := runspec.ParseVolume(v); err == nil && slices.Contains(j.result.Included, path.Clean(at.Target)) {
 			j.info("the new workspace does without the volume %s", v)
 			continue
 		}

@@ -183,7 +183,7 @@ func TestConcurrentUpdatesLoseNothing(t *testing.T) {
 	c := Open(t.TempDir())
 	put(t, c, "w", "image = 'x'")
 	var wg sync.WaitGroup
-	for _, key := range []string{"resources.memory", "resources.shm_size", "resources.gpus", "friendly_name", "description", "run.open"} {
+	for _, key := range []string{"resources.memory", "resources.shm_size", "friendly_name", "description", "run.open"} {
 		wg.Go(func() {
 			if _, err := c.Update(t.Context(), "w", "", []Edit{{key, "1g"}}); err != nil {
 				t.Error(err)
@@ -205,7 +205,7 @@ func TestConcurrentUpdatesLoseNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, v := range map[string]string{
-		"memory": ws.Resources.Memory, "shm": ws.Resources.ShmSize, "gpus": ws.Resources.GPUs, "friendly": ws.FriendlyName,
+		"memory": ws.Resources.Memory, "shm": ws.Resources.ShmSize, "friendly": ws.FriendlyName,
 		"description": ws.Description, "open": ws.Run.Open, "icon": ws.Icon, "of": ws.snapshot().Of, "parent": ws.snapshot().Parent,
 	} {
 		if v != "1g" {

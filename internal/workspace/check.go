@@ -10,9 +10,9 @@ import (
 	"unicode"
 
 	"github.com/distribution/reference"
-	"github.com/docker/go-connections/nat"
-	"github.com/docker/go-units"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/docker-kasm/docker-kasm/internal/runspec"
 )
 
 // check lists the values that are out of range.
@@ -26,7 +26,7 @@ func (w *Workspace) check() []problem {
 	}
 	for key, list := range map[string][]string{
 		"categories": w.Categories, "run.volumes": w.Run.Volumes, "run.tmpfs": w.Run.Tmpfs,
-		"run.ports": w.Run.Ports, "hooks.before_stop": w.Hooks.BeforeStop, "hooks.before_snapshot": w.Hooks.BeforeSnapshot,
+		"run.ports": w.Run.Ports, "run.networks": w.Run.Networks, "resources.ulimits": w.Resources.Ulimits, "hooks.before_stop": w.Hooks.BeforeStop, "hooks.before_snapshot": w.Hooks.BeforeSnapshot,
 	} {
 		for _, v := range list {
 			c.text(key, v)
@@ -64,7 +64,7 @@ func (c *checker) add(key, format string, args ...any) {
 }
 
 func (c *checker) text(key, value string) {
-	if strings.ContainsFunc(value, unicode.IsControl) {
+	if hasControl(value) {
 		c.add(key, "%q has control characters", value)
 	}
 }
@@ -109,43 +109,65 @@ func (c *checker) target(w *Workspace) {
 func (c *checker) resources(r Resources) {
 	if r.CPUs < 0 || math.IsNaN(r.CPUs) || math.IsInf(r.CPUs, 0) || r.CPUs > 1<<16 {
 		c.add("resources.cpus", "%v is no number of processors", r.CPUs)
+	} else if _, err := runspec.CPUs(r.CPUsText()); err != nil {
+		c.add("resources.cpus", "%s: %s", r.CPUsText(), err)
 	}
 	for key, v := range map[string]string{"resources.memory": r.Memory, "resources.shm_size": r.ShmSize} {
-		if n, err := units.RAMInBytes(v); v != "" && (err != nil || n <= 0) {
+		if n, err := runspec.Size(v); v != "" && (err != nil || n <= 0) {
 			c.add(key, "%q is no size: write it like 512m or 2g", v)
 		}
 	}
 	c.text("resources.gpus", r.GPUs)
+	if !hasControl(r.GPUs) {
+		if _, err := runspec.GPUs(r.GPUs); err != nil {
+			c.add("resources.gpus", "%q is no choice of GPUs: %s", r.GPUs, err)
+		}
+	}
+	for _, v := range harmless(r.Ulimits) {
+		if _, err := runspec.Ulimits([]string{v}); err != nil {
+			c.add("resources.ulimits", "%q is no ulimit: %s", v, err)
+		}
+	}
+}
+
+func hasControl(text string) bool { return strings.ContainsFunc(text, unicode.IsControl) }
+
+// harmless are the values without control characters: the others are reported as
+// text already, and parsers repeat what they are given as it is.
+func harmless(values []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), hasControl)
 }
 
 func (c *checker) run(r Run) {
-	for _, p := range r.Ports {
-		// Such ports are reported as text already, and the parser repeats them
-		// as they are.
-		if strings.ContainsFunc(p, unicode.IsControl) {
-			continue
-		}
-		if _, _, err := nat.ParsePortSpecs([]string{p}); err != nil {
+	for _, p := range harmless(r.Ports) {
+		if _, _, err := runspec.Ports([]string{p}); err != nil {
 			c.add("run.ports", "%q is no port: %s", p, err)
 		}
 	}
 	for name, value := range r.Environment {
 		key := join([]string{"run", "environment", name})
-		if name == "" || strings.Contains(name, "=") || strings.ContainsFunc(name, unicode.IsControl) {
+		if name == "" || strings.Contains(name, "=") || hasControl(name) {
 			c.add(key, "%q is no name of an environment variable", name)
 		}
 		if strings.ContainsRune(value, 0) {
 			c.add(key, "a value cannot have a NUL character in it")
 		}
 	}
-	for _, v := range r.Volumes {
+	for _, v := range harmless(r.Volumes) {
 		if strings.HasPrefix(v, ".") {
 			c.add("run.volumes", "%q: give an absolute path or a volume's name", v)
+		} else if _, err := runspec.ParseVolume(v); err != nil {
+			c.add("run.volumes", "%s", err)
 		}
 	}
 	for _, v := range r.Tmpfs {
 		if !strings.HasPrefix(v, "/") {
 			c.add("run.tmpfs", "%q: give an absolute path", v)
+		}
+	}
+	if networks := harmless(r.Networks); len(networks) == len(r.Networks) {
+		if _, _, err := runspec.Networks(networks); err != nil {
+			c.add("run.networks", "%s", err)
 		}
 	}
 }

@@ -19,12 +19,16 @@ icon = "https://example.com/firefox.png"
 cpus = 2
 memory = "2768m"
 shm_size = "512m"
+gpus = "device=0"
+ulimits = ["nofile=1024:2048"]
 
 [run]
 ports = ["127.0.0.1::6901"]
 environment = { LANG = "en_US.UTF-8" }
 volumes = ["firefox-home:/home/kasm-user"]
 tmpfs = ["/tmp:mode=1777,exec"]
+networks = ["name=desktops,alias=firefox"]
+rm = true
 open = "https://localhost:{6901}/"
 
 [hooks]
@@ -48,7 +52,7 @@ func TestDecodeReadsEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ws.FriendlyName != "Firefox" || ws.Resources.CPUs != 2 || ws.Run.Environment["LANG"] != "en_US.UTF-8" ||
+	if ws.FriendlyName != "Firefox" || ws.Resources.CPUs != 2 || ws.Run.Environment["LANG"] != "en_US.UTF-8" || !ws.Run.Remove || len(ws.Run.Networks) != 1 || len(ws.Resources.Ulimits) != 1 ||
 		time.Duration(ws.Lifetime.Limit) != 8*time.Hour || !ws.Lifetime.SnapshotFirst || time.Duration(ws.Hooks.Timeout) != 90*time.Second || ws.Snapshot.Of != "firefox" || ws.Snapshot.Created.IsZero() {
 		t.Errorf("got %+v", ws)
 	}
@@ -106,6 +110,13 @@ func TestErrorsHaveTheirPlace(t *testing.T) {
 		"bad duration":             {"image = \"x\"\n[lifetime]\nlimit = \"8 hours\"", `w.toml:3:9: lifetime.limit: "8 hours" is no duration`},
 		"no duration":              {"image = \"x\"\n[lifetime]\nlimit = \"0s\"", `w.toml:3:9: lifetime.limit: a duration of 0s means nothing: leave the key out for no limit`},
 		"bad port":                 {"image = \"x\"\n[run]\nports = [\"http\"]", `w.toml:3:9: run.ports: "http" is no port`},
+		"bad port, long form":      {"image = \"x\"\n[run]\nports = [\"published=80\"]", `w.toml:3:9: run.ports: "published=80" is no port: a published port needs a target`},
+		"volume of four parts":     {"image = \"x\"\n[run]\nvolumes = [\"a:/b:ro:c\"]", `w.toml:3:11: run.volumes: "a:/b:ro:c" is no volume`},
+		"network twice":            {"image = \"x\"\n[run]\nnetworks = [\"a\", \"a\"]", `w.toml:3:12: run.networks: network "a" is given twice`},
+		"rm, wrong type":           {"image = \"x\"\n[run]\nrm = \"yes\"", `w.toml:3:6: run.rm must be true or false`},
+		"bad ulimit":               {"image = \"x\"\n[resources]\nulimits = [\"nofile=2:1\"]", `w.toml:3:11: resources.ulimits: "nofile=2:1" is no ulimit`},
+		"bad gpus":                 {"image = \"x\"\n[resources]\ngpus = \"some\"", `w.toml:3:8: resources.gpus: "some" is no choice of GPUs`},
+		"processors, too precise":  {"image = \"x\"\nresources.cpus = 0.0000000001", `w.toml:2:18: resources.cpus: 0.0000000001: value is too precise`},
 		"relative volume":          {"image = \"x\"\n[run]\nvolumes = [\"./x:/y\"]", `w.toml:3:11: run.volumes: "./x:/y": give an absolute path`},
 		"bad digest":               {"image = \"x\"\n[snapshot]\nimage_id = \"sha256:1\"", `w.toml:3:12: snapshot.image_id: "sha256:1" is no digest`},
 		"control characters":       {"image = \"x\"\nfriendly_name = \"a\\u001b[2J\"", `w.toml:2:17: friendly_name: "a\x1b[2J" has control characters`},

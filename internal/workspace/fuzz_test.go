@@ -14,7 +14,8 @@ var seeds = []string{
 	"\xef\xbb\xbfimage = \"x\"", "image = \"\xff\"",
 	"image = 'x'\nresources.memory = '1g' # m\nresources.cpus = 1e0\n", "image = 'x'\nrun = { environment = { A = 'b' }, ports = [ # p\n'80', ], }",
 	"image = 'x'\ncategories = [\n # one\n \"a\", # two\n]\n\n# end", "image = 'x'\n\"resources.memory\" = 1\n[snapshot]\ncreated = 2026-01-02 03:04:05.6+07:08",
-	"image = 'x'\n[run]\ntmpfs = []\n[hooks]\ntimeout = '1s'\n", "image = 'x'\n[lifetime]\nlimit = '1.5h'\nidle = \"90m\"\non_expiry = ''\n",
+	"image = 'x'\n[run]\ntmpfs = []\n[hooks]\ntimeout = '1s'\n", "image = 'x'\n[run]\nnetworks = ['name=a,alias=b', 'c']\nrm = true\n[resources]\nulimits = [\"nofile=1:2\"]\ngpus = 'all'\n",
+	"image = 'x'\n[lifetime]\nlimit = '1.5h'\nidle = \"90m\"\non_expiry = ''\n",
 }
 
 func FuzzDecode(f *testing.F) {
@@ -44,7 +45,7 @@ func FuzzDecode(f *testing.F) {
 func plain(w *Workspace) Workspace {
 	out := *w
 	out.Revision = ""
-	for _, list := range []*[]string{&out.Categories, &out.Run.Ports, &out.Run.Volumes, &out.Hooks.BeforeStop, &out.Hooks.BeforeSnapshot} {
+	for _, list := range []*[]string{&out.Categories, &out.Run.Ports, &out.Run.Volumes, &out.Run.Networks, &out.Resources.Ulimits, &out.Hooks.BeforeStop, &out.Hooks.BeforeSnapshot} {
 		if len(*list) == 0 {
 			*list = nil
 		}

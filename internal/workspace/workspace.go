@@ -7,8 +7,10 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
+
+	"github.com/docker-kasm/docker-kasm/internal/runspec"
 )
 
 // Type says what a workspace launches.
@@ -64,11 +66,15 @@ type Workspace struct {
 
 // Resources are limits of a session, written as `docker run` takes them.
 type Resources struct {
-	CPUs    float64 `toml:"cpus"`
-	Memory  string  `toml:"memory"`
-	ShmSize string  `toml:"shm_size"`
-	GPUs    string  `toml:"gpus"`
+	CPUs    float64  `toml:"cpus"`
+	Memory  string   `toml:"memory"`
+	ShmSize string   `toml:"shm_size"`
+	GPUs    string   `toml:"gpus"`
+	Ulimits []string `toml:"ulimits"`
 }
+
+// CPUsText is CPUs as `docker run --cpus` takes it.
+func (r Resources) CPUsText() string { return strconv.FormatFloat(r.CPUs, 'f', -1, 64) }
 
 // Run is how a session's container is run, in the words of `docker run`.
 type Run struct {
@@ -78,6 +84,11 @@ type Run struct {
 	// Tmpfs that is empty but not nil also does without the one at /tmp that
 	// sessions of Kasm images get.
 	Tmpfs []string `toml:"tmpfs"`
+	// Networks are what the session is connected to; the engine's default one
+	// without any.
+	Networks []string `toml:"networks"`
+	// Remove has the session deleted as soon as it stops.
+	Remove bool `toml:"rm"`
 	// Open is the address of the session's page, with {PORT} for the host
 	// port that a container port is published on.
 	Open string `toml:"open"`
@@ -133,15 +144,11 @@ type Duration time.Duration
 
 // Mounts tells whether a volume or a tmpfs is mounted at dir itself.
 func (r Run) Mounts(dir string) bool {
-	return slices.ContainsFunc(r.Tmpfs, func(v string) bool {
-		target, _, _ := strings.Cut(v, ":")
-		return path.Clean(target) == dir
-	}) || slices.ContainsFunc(r.Volumes, func(v string) bool {
-		parts := strings.Split(v, ":")
-		if len(parts) > 1 {
-			parts = parts[1:] // the source, or the drive letter before it
-		}
-		return slices.ContainsFunc(parts, func(target string) bool { return path.Clean(target) == dir })
+	return slices.ContainsFunc(r.Tmpfs, func(text string) bool {
+		return runspec.TmpfsTarget(text) == dir
+	}) || slices.ContainsFunc(r.Volumes, func(text string) bool {
+		volume, err := runspec.ParseVolume(text)
+		return err == nil && path.Clean(volume.Target) == dir
 	})
 }
 

@@ -35,7 +35,11 @@ func writeDetails(out io.Writer, d details) error {
 	line("State", stateText(d.Details))
 	line("Created", ago(d.Created))
 	line("Expires", expiryText(d.Expires))
+	line("When it stops", map[bool]string{true: "it is deleted"}[d.Remove])
 	line("Address", d.Address)
+	if d.Login != "" {
+		line("Login", d.Login+", with the password "+passwordText(d.Details))
+	}
 	if d.State == session.Running || d.State == session.Paused {
 		line("Memory", memoryText(d.Details))
 		line("Processor time", d.CPUTime.Round(time.Millisecond).String())
@@ -44,13 +48,17 @@ func writeDetails(out io.Writer, d details) error {
 	if d.SizeRw >= 0 {
 		line("Written to disk", units.HumanSizeWithPrecision(float64(d.SizeRw), 3))
 	}
-	for i, m := range mounts(d.Details) {
-		if i == 0 {
-			line("Mounts", m)
-			continue
+	lines := func(key string, values []string) {
+		for i, v := range values {
+			if i == 0 {
+				line(key, v)
+				continue
+			}
+			fmt.Fprintf(w, "\t%s\n", display.Line(v))
 		}
-		fmt.Fprintf(w, "\t%s\n", display.Line(m))
 	}
+	lines("Mounts", mounts(d.Details))
+	lines("Environment", environment(d.Details))
 	line("Can be done", verbs(d.Allowed))
 	if err := w.Flush(); err != nil {
 		return err
@@ -138,6 +146,25 @@ func mounts(d session.Details) []string {
 		out = append(out, path+" (tmpfs)")
 	}
 	return out
+}
+
+func environment(d session.Details) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(d.Environment)) {
+		out = append(out, name+"="+d.Environment[name])
+	}
+	return out
+}
+
+func passwordText(d session.Details) string {
+	password, given := d.Environment[session.PasswordVariable]
+	switch {
+	case !given:
+		return "of its image"
+	case password == session.Hidden:
+		return "that --show-secrets shows"
+	}
+	return password
 }
 
 func verbs(list []session.Verb) string {

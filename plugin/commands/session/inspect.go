@@ -18,20 +18,24 @@ import (
 func newInspectCommand(dockerCLI command.Cli) *cobra.Command {
 	var format string
 	var where contexts.Options
+	var options session.InspectOptions
 	cmd := &cobra.Command{
 		Use:     "inspect [OPTIONS] SESSION [SESSION...]",
 		Aliases: []string{"view"},
 		Short:   "Show everything about one or more sessions",
 		Long: `Show a session's workspace, image, state and since when, address, mounts, what
-it uses and has written, when it expires, and what can be done with it now.` + helpNames + `.`,
+it uses and has written, when it expires, and what can be done with it now; and the
+environment that it was given. Values that look secret, such as passwords, are
+hidden unless --show-secrets is given; those of a Kasm agent's session always are.` + helpNames + `.`,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runInspect(cmd.Context(), dockerCLI, &where, args, format)
+			return runInspect(cmd.Context(), dockerCLI, &where, args, format, options)
 		},
 		ValidArgsFunction: completeIn(dockerCLI, &where, session.View),
 	}
 	where.Install(cmd, dockerCLI)
 	cmd.Flags().StringVarP(&format, "format", "f", "", output.FormatHelp)
+	cmd.Flags().BoolVar(&options.ShowSecrets, "show-secrets", false, "Show passwords and other secret values of the environment")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"json"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -43,7 +47,7 @@ type details struct {
 	session.Details
 }
 
-func runInspect(ctx context.Context, dockerCLI command.Cli, where *contexts.Options, names []string, format string) error {
+func runInspect(ctx context.Context, dockerCLI command.Cli, where *contexts.Options, names []string, format string, options session.InspectOptions) error {
 	show, err := output.New(format, writeDetails)
 	if err != nil {
 		return err
@@ -53,14 +57,16 @@ func runInspect(ctx context.Context, dockerCLI command.Cli, where *contexts.Opti
 		return err
 	}
 	defer found.close()
-	inspected := inspectEach
+	var all []seen
 	if found.set != nil {
-		inspected = func(ctx context.Context, targets []target) []seen { return inspectIn(ctx, found.set, targets) }
+		all = inspectIn(ctx, found.set, found.targets, options)
+	} else {
+		all = inspectEach(ctx, found.targets, options)
 	}
 	out := display.Writer(dockerCLI.Out())
 	errs := []error{}
 	shown := 0
-	for _, s := range inspected(ctx, found.targets) {
+	for _, s := range all {
 		if s.err != nil {
 			errs = append(errs, s.err)
 			continue
@@ -81,16 +87,16 @@ type seen struct {
 	err     error
 }
 
-func inspectEach(ctx context.Context, targets []target) []seen {
+func inspectEach(ctx context.Context, targets []target, options session.InspectOptions) []seen {
 	out := make([]seen, len(targets))
 	for i, t := range targets {
-		out[i] = inspect(ctx, t)
+		out[i] = inspect(ctx, t, options)
 	}
 	return out
 }
 
 // inspectIn looks at the sessions of each context at the same time.
-func inspectIn(ctx context.Context, set *contexts.Set, targets []target) []seen {
+func inspectIn(ctx context.Context, set *contexts.Set, targets []target, options session.InspectOptions) []seen {
 	out := make([]seen, len(targets))
 	indexes := map[string][]int{}
 	var names []string
@@ -107,7 +113,7 @@ func inspectIn(ctx context.Context, set *contexts.Set, targets []target) []seen 
 		for _, i := range indexes[c.CurrentContext()] {
 			there = append(there, targets[i])
 		}
-		return inspectEach(ctx, there), ctx.Err()
+		return inspectEach(ctx, there, options), ctx.Err()
 	})
 	for _, a := range answers {
 		for n, i := range indexes[a.Context.CurrentContext()] {
@@ -121,11 +127,11 @@ func inspectIn(ctx context.Context, set *contexts.Set, targets []target) []seen 
 	return out
 }
 
-func inspect(ctx context.Context, t target) seen {
+func inspect(ctx context.Context, t target, options session.InspectOptions) seen {
 	if t.err != nil {
 		return seen{err: t.err}
 	}
-	d, err := session.Inspect(ctx, t.cli.Client(), t.session)
+	d, err := session.Inspect(ctx, t.cli.Client(), t.session, options)
 	if err != nil {
 		return seen{err: t.explain(err)}
 	}

@@ -28,7 +28,8 @@ func newStopCommand(dockerCLI command.Cli) *cobra.Command {
 		Long: `Stop sessions. The disk stays as it is; programs have to be started again. A
 paused session is resumed first, so that it can shut down cleanly. The
 workspace's before_stop hook runs in each session first, and its output is shown;
-one that fails or takes too long does not keep the session running.` + helpCertainly,
+one that fails or takes too long does not keep the session running. One that was
+launched with --rm is deleted with all that is not in named volumes.` + helpCertainly,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var wait *int
@@ -36,7 +37,15 @@ one that fails or takes too long does not keep the session running.` + helpCerta
 				wait = &timeout
 			}
 			return each(cmd.Context(), dockerCLI, &where, args, func(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
-				return session.StopSession(ctx, dockerCLI.Client(), s, stopOptions(ctx, dockerCLI, s, wait))
+				err := session.StopSession(ctx, dockerCLI.Client(), s, stopOptions(ctx, dockerCLI, s, wait))
+				if err != nil || !s.Remove {
+					return err
+				}
+				if err := session.AwaitRemoved(ctx, dockerCLI.Client(), s); err != nil {
+					return err
+				}
+				fmt.Fprintf(lineWriter{dockerCLI.Err(), display.Line(contexts.Label(dockerCLI, s.Name))}, "deleted, as it was launched with --rm")
+				return nil
 			})
 		},
 		ValidArgsFunction: completeIn(dockerCLI, &where, session.Stop),
