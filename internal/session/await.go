@@ -68,7 +68,7 @@ func (e *ExitedError) Error() string {
 	if len(e.LastLog) > 0 {
 		text.WriteString("; the last lines of its log:\n  " + strings.Join(e.LastLog, "\n  ") + "\n")
 	} else {
-		text.WriteString(" and an empty log: ")
+		text.WriteString(", and its log is empty: ")
 	}
 	if e.Removed {
 		text.WriteString("it is deleted because of --rm: launch it without to look into it")

@@ -112,14 +112,15 @@ func launch(ctx context.Context, api Launcher, ws *workspace.Workspace, o Launch
 	created, err := create(ctx, api, made, name)
 	out.Warnings = created.Warnings
 	if err != nil {
-		return out, explain(err, name)
+		return out, explain(err)
 	}
-	err = api.ContainerStart(ctx, created.ID, container.StartOptions{})
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return out, errors.Join(explain(err, name), undo(ctx, api, created.ID, name))
+	if err := api.ContainerStart(ctx, created.ID, container.StartOptions{}); err != nil || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		} else {
+			err = explain(fmt.Errorf("start its container: %w", err))
+		}
+		return out, errors.Join(err, undo(ctx, api, created.ID, name))
 	}
 	found, err := List(ctx, api, ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("id", created.ID))})
 	switch {
@@ -186,7 +187,7 @@ func undo(ctx context.Context, api Launcher, id, name string) error {
 }
 
 // explain says what can be done about what engines say in their own words.
-func explain(err error, name string) error {
+func explain(err error) error {
 	text := err.Error()
 	for _, known := range []struct{ words, hint string }{
 		{"port is already allocated", "publish it on another port of the host with --publish, or on any one"},

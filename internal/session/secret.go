@@ -72,7 +72,10 @@ func environment(env, imageEnv []string, show bool) map[string]string {
 		if slices.Contains(imageEnv, text) {
 			continue
 		}
-		name, value, _ := strings.Cut(text, "=")
+		name, value, has := strings.Cut(text, "=")
+		if !has {
+			continue // it is taken away
+		}
 		if !show && IsSecret(name, value) {
 			value = Hidden
 		}

@@ -159,7 +159,7 @@ func (d *Details) readEnvironment(ctx context.Context, api Viewer, c container.I
 		return fmt.Errorf("look at the image of session %q: %w", d.Name, err)
 	}
 	d.Environment = environment(c.Config.Env, inImage, o.ShowSecrets && d.Kind != Agent)
-	if d.Labels[labelKasmImage] == "true" && names(c.Config.Env, PasswordVariable) {
+	if d.Kind != Agent && d.Labels[labelKasmImage] == "true" && names(c.Config.Env, PasswordVariable) {
 		d.Login = KasmUser
 	}
 	return nil

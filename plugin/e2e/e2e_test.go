@@ -200,6 +200,7 @@ func cleanUp(name string) {
 		// By name: another name of the same image is somebody else's.
 		{"images --format {{.Repository}}:{{.Tag}} --filter reference=" + name + "* --filter reference=*/" + name + "*", "rmi -f"},
 		{"volume ls -q --filter name=" + name, "volume rm -f"},
+		{"network ls -q --filter name=" + name, "network rm"},
 	} {
 		ids, _ := command("docker", strings.Fields(args[0])...).Output()
 		if list := strings.Fields(string(ids)); len(list) > 0 {

@@ -295,8 +295,14 @@ func overTLS(t *testing.T, s suite) remote {
 	return remote{host: host, certificates: certificates, env: []string{"DOCKER_HOST=" + host, "DOCKER_TLS_VERIFY=1", "DOCKER_CERT_PATH=" + certificates}, api: api}
 }
 
+// halfCloser is a connection of which either way can end by itself.
+type halfCloser interface {
+	io.ReadWriteCloser
+	CloseWrite() error
+}
+
 // forward copies both ways until both have ended, and passes each end on.
-func forward(conn *tls.Conn, socket string) {
+func forward(conn halfCloser, socket string) {
 	defer conn.Close()
 	engine, err := net.Dial("unix", socket)
 	if err != nil {
