@@ -122,6 +122,9 @@ func launch(ctx context.Context, api Launcher, ws *workspace.Workspace, o Launch
 		}
 		return out, errors.Join(err, undo(ctx, api, created.ID, name))
 	}
+	// It is launched: an interrupt from here on must not hide which one it is.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+	defer cancel()
 	found, err := List(ctx, api, ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("id", created.ID))})
 	switch {
 	case err != nil:
@@ -136,7 +139,7 @@ func launch(ctx context.Context, api Launcher, ws *workspace.Workspace, o Launch
 }
 
 // tidyTime is what the engine gets to answer about a container, and to remove
-// it, after an interrupt.
+// it, whatever happens meanwhile.
 const tidyTime = 30 * time.Second
 
 // create makes the container. A request that is broken off may be carried out
