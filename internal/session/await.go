@@ -156,7 +156,7 @@ func (w *wait) run(ctx context.Context) error {
 				code, _ := strconv.Atoi(m.Actor.Attributes["exitCode"])
 				return w.exited(ctx, code)
 			case isHealth && port == 0:
-				if done, err := w.healthStatus(ctx, container.HealthStatus(status)); done {
+				if done, err := w.healthStatus(ctx, status); done {
 					return err
 				}
 			}

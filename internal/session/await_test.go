@@ -1,11 +1,17 @@
 package session
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
 )
 
 func TestListeningReadsTheKernelsTable(t *testing.T) {
@@ -91,5 +97,63 @@ func TestExplainHasAHintForWhatIsKnown(t *testing.T) {
 	}
 	if cause := errors.New("something else"); !errors.Is(explain(cause), cause) || explain(cause).Error() != "something else" {
 		t.Errorf("got %v", explain(cause))
+	}
+}
+
+// engineOf answers as an engine does from which a session goes away.
+type engineOf struct {
+	Awaiter
+	inspect error
+	state   container.State
+	told    []events.Message
+	lost    error
+}
+
+func (e engineOf) Events(context.Context, events.ListOptions) (<-chan events.Message, <-chan error) {
+	messages, errs := make(chan events.Message, len(e.told)), make(chan error, 1)
+	for _, m := range e.told {
+		messages <- m
+	}
+	if e.lost != nil {
+		errs <- e.lost
+	}
+	return messages, errs
+}
+
+func (e engineOf) ContainerInspect(context.Context, string) (container.InspectResponse, error) {
+	if e.inspect != nil {
+		return container.InspectResponse{}, e.inspect
+	}
+	return container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{State: &e.state}}, nil
+}
+
+func (e engineOf) ContainerLogs(context.Context, string, container.LogsOptions) (io.ReadCloser, error) {
+	return nil, errors.New("gone")
+}
+
+func TestAwaitWhenTheEngineOrTheSessionGoesAway(t *testing.T) {
+	gone := fmt.Errorf("no such container: %w", cerrdefs.ErrNotFound)
+	died := events.Message{Action: events.ActionDie, Actor: events.Actor{Attributes: map[string]string{"exitCode": "7"}}}
+	starting := container.State{Status: container.StateRunning, Health: &container.Health{Status: container.Starting}}
+	for name, c := range map[string]struct {
+		engine  engineOf
+		remove  bool
+		timeout time.Duration
+		want    string
+	}{
+		"deleted before the first look":    {engineOf{inspect: gone, told: []events.Message{{Action: events.ActionStart}, died}}, true, time.Minute, "exit code 7, and its log is empty: it is deleted"},
+		"deleted, and nobody tells how":    {engineOf{inspect: gone}, true, time.Nanosecond, "has ended, and its log is empty"},
+		"deleted by somebody":              {engineOf{inspect: gone}, false, time.Minute, "which was launched: no such container"},
+		"ends while its health is awaited": {engineOf{state: starting, told: []events.Message{died}}, false, time.Minute, "exit code 7; the last lines of its log:\n  (log not readable: gone)"},
+		"the connection is lost":           {engineOf{state: starting, lost: io.ErrUnexpectedEOF}, false, time.Minute, "which was launched: unexpected EOF"},
+		"not healthy in time":              {engineOf{state: starting}, false, time.Nanosecond, "does not answer after 1ns: its health check has not succeeded yet"},
+		"an event of another kind is none": {engineOf{state: starting, told: []events.Message{{Action: "health_status: starting"}, {Action: events.ActionPause}, {Action: "health_status: healthy"}}}, false, time.Minute, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := Await(t.Context(), c.engine, Session{Name: "x", Remove: c.remove}, AwaitOptions{Timeout: c.timeout})
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
 	}
 }

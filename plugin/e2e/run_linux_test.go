@@ -98,7 +98,8 @@ func TestRunInterrupted(t *testing.T) {
 			u := s.user(t)
 			u.must(t, "workspace", "create", "--image", baseImage, "--set", `run.ports=["127.0.0.1::6901"]`, ws)
 			cmd := command("docker", "kasm", "run", "--name", "e2erunstop.s", ws)
-			cmd.Env = append(u.env, "DOCKER_HOST=tcp://"+strings.TrimPrefix(server.URL, "http://"))
+			u.env = append(u.env, "DOCKER_HOST=tcp://"+strings.TrimPrefix(server.URL, "http://"))
+			cmd.Env = u.env
 			var out bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &out
 			if err := cmd.Start(); err != nil {
