@@ -31,8 +31,7 @@ type AwaitOptions struct {
 	Timeout time.Duration
 	// Local tells that the engine publishes ports on this machine.
 	Local bool
-	// Waiting is told, once, what is waited for, unless the session answers at the
-	// first look; nil discards it.
+	// Waiting is told what is waited for, if anything is; nil discards it.
 	Waiting func(what string)
 }
 
@@ -136,11 +135,13 @@ func (w *wait) run(ctx context.Context) error {
 	case c.State.Status == container.StateExited || c.State.Status == container.StateDead:
 		return w.exited(ctx, c.State.ExitCode)
 	case healthy:
+		w.waiting("its health check")
 		if done, err := w.healthStatus(ctx, c.State.Health.Status); done {
 			return err
 		}
-		w.waiting("its health check")
 		port = 0
+	default:
+		w.waiting(fmt.Sprintf("port %d", port))
 	}
 	look := time.NewTimer(0)
 	defer look.Stop()
@@ -166,7 +167,6 @@ func (w *wait) run(ctx context.Context) error {
 			if done, err := w.listens(ctx, port); done {
 				return err
 			}
-			w.waiting(fmt.Sprintf("port %d", port))
 			look.Reset(pause)
 			pause = min(pause*3/2, longestPause)
 		case <-ctx.Done():
@@ -187,7 +187,6 @@ const (
 func (w *wait) waiting(what string) {
 	if w.o.Waiting != nil {
 		w.o.Waiting(what)
-		w.o.Waiting = nil
 	}
 }
 

@@ -72,15 +72,15 @@ list) echo '{}' ;;
 esac
 `
 
-// buildBase makes an image whose container runs until it is told to stop, at
-// once, and that has an environment and labels of its own.
+// buildBase makes an image whose container listens on port 6901 and runs until it
+// is told to stop, at once, and that has an environment and labels of its own.
 func (s suite) buildBase(t *testing.T) {
 	t.Helper()
 	s.docker(t, "image", "inspect", "demo:latest")
 	id := s.docker(t, "create", "demo:latest", "true")
 	defer s.docker(t, "rm", id)
 	s.docker(t, "commit",
-		"-c", `CMD ["/bin/sh","-c","trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]`,
+		"-c", `CMD ["/bin/sh","-c","trap 'exit 0' TERM; httpd -p 6901; while :; do sleep 3600 & wait $!; done"]`,
 		"-c", `ENV PATH=/bin BASE=from-image CHANGED=image-value`, "-c", `LABEL base.label=from-image`, "-c", "EXPOSE 6901", id, baseImage)
 }
 

@@ -133,10 +133,10 @@ func TestRunInterrupted(t *testing.T) {
 	}
 	t.Run("while it is waited for", func(t *testing.T) {
 		u := s.user(t)
-		u.must(t, "workspace", "create", "--image", baseImage, "--set", `run.ports=["127.0.0.1::6901"]`, ws)
+		u.must(t, "workspace", "create", "--image", baseImage, "--set", `run.ports=["127.0.0.1::6902"]`, ws)
 		cmd := command("docker", "kasm", "run", "--name", "e2erunstop.w", ws)
 		cmd.Env = u.env
-		out, err := onEvent(t, cmd, "waiting for port 6901")
+		out, err := onEvent(t, cmd, "waiting for port 6902")
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 130 || !strings.Contains(out, `session "e2erunstop.w" is running, and is not waited for any longer`) {
 			t.Errorf("ended with %v: %s", err, out)
