@@ -58,7 +58,7 @@ func TestRunInterrupted(t *testing.T) {
 	s := newSuite(t)
 	t.Cleanup(func() { cleanUp("e2erunstop") })
 	const ws = "e2erunstop"
-	for name, path := range map[string]struct{ create, start bool }{
+	for name, held := range map[string]struct{ create, start bool }{
 		"before the answer to create": {create: true},
 		"before start":                {},
 		"before the answer to start":  {start: true},
@@ -83,11 +83,11 @@ func TestRunInterrupted(t *testing.T) {
 			}
 			starting := faultproxy.Rule{Method: http.MethodPost, Path: regexp.MustCompile(`/containers/[0-9a-f]+/start$`)}
 			switch {
-			case path.create:
+			case held.create:
 				proxy.Inject(faultproxy.Rule{Method: http.MethodPost, Path: regexp.MustCompile(`/containers/create$`), Action: answered})
 				starting.Action = faultproxy.Hold(nil)
 				proxy.Inject(starting)
-			case path.start:
+			case held.start:
 				starting.Action = answered
 				proxy.Inject(starting)
 			default:
@@ -123,7 +123,7 @@ func TestRunInterrupted(t *testing.T) {
 			left := s.docker(t, "ps", "-a", "--filter", "name=e2erunstop.s", "--format", "{{.Names}} {{.State}}")
 			reported := strings.Contains(out.String(), "e2erunstop.s\n")
 			switch {
-			case path.start && reported && left == "e2erunstop.s running":
+			case held.start && reported && left == "e2erunstop.s running":
 				// The answer was faster than the signal.
 				s.docker(t, "rm", "-f", "e2erunstop.s")
 			case left != "" || reported:
