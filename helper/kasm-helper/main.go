@@ -40,7 +40,7 @@ func run() int {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		PersistentPreRun:  func(*cobra.Command, []string) { usage = false },
 	}
-	cmd.AddCommand(newServeCommand(), newDialCommand(), newVersionCommand())
+	cmd.AddCommand(newServeCommand(), newDialCommand(), newForwardCommand(), newVersionCommand())
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, display.Text(err.Error()))
 		var value invalidError

@@ -308,21 +308,31 @@ type UninstallOptions struct {
 // Uninstall removes the helper's container and images.
 func Uninstall(ctx context.Context, api API, o UninstallOptions) error {
 	_, err := inTurn(ctx, api, o.User, o.Report, func(ctx context.Context) (bool, error) {
-		return true, uninstall(ctx, api, o.Purge)
+		return true, uninstall(ctx, api, o)
 	})
 	return err
 }
 
-func uninstall(ctx context.Context, api API, purge bool) error {
+func uninstall(ctx context.Context, api API, o UninstallOptions) error {
 	state, err := Look(ctx, api)
 	if err != nil {
 		return err
 	}
-	if state.Kind == dial.Service {
-		return ErrService
-	}
-	if state.Kind == "" && state.Container == nil {
-		return dial.ErrNone
+	if state.Kind == dial.Service || state.Kind == "" && state.Container == nil {
+		// Ports are forwarded with the image as well, where there is no helper in a
+		// container.
+		err := dial.ErrNone
+		if state.Kind == dial.Service {
+			err = ErrService
+		}
+		removed, failed := removeImages(ctx, api, "")
+		if removed > 0 {
+			o.Report("removed the image by which ports of sessions are forwarded")
+			if failed == nil && state.Kind == "" {
+				return nil
+			}
+		}
+		return errors.Join(failed, err)
 	}
 	// One that an upgrade has left which was killed.
 	if err := remove(ctx, api, former); err != nil {
@@ -337,8 +347,9 @@ func uninstall(ctx context.Context, api API, purge bool) error {
 			return err
 		}
 	}
-	errs := []error{removeImages(ctx, api, "")}
-	if purge {
+	_, err = removeImages(ctx, api, "")
+	errs := []error{err}
+	if o.Purge {
 		if err := api.VolumeRemove(ctx, dial.Volume, false); err != nil && !cerrdefs.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("remove the helper's data: %w", err))
 		}
@@ -354,22 +365,32 @@ func remove(ctx context.Context, api API, id string) error {
 	return nil
 }
 
-// removeImages removes the helper's images but for one.
-func removeImages(ctx context.Context, api API, but string) error {
+// removeImages removes the helper's images but for one, which may be "" for all, and
+// tells how many were.
+func removeImages(ctx context.Context, api API, but string) (int, error) {
 	images, err := api.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("label", dial.LabelKind))})
 	if err != nil {
-		return fmt.Errorf("look for the helper's images: %w", err)
+		return 0, fmt.Errorf("look for the helper's images: %w", err)
 	}
+	removed := 0
 	var errs []error
 	for _, img := range images {
 		for _, tag := range img.RepoTags {
 			if !strings.HasPrefix(tag, repository+":") || tag == but {
 				continue
 			}
-			if _, err := api.ImageRemove(ctx, tag, image.RemoveOptions{}); err != nil && !cerrdefs.IsNotFound(err) {
+			_, err := api.ImageRemove(ctx, tag, image.RemoveOptions{})
+			switch {
+			case err == nil:
+				removed++
+			case cerrdefs.IsConflict(err) && but != "":
+				// A port is being forwarded with it: the next upgrade removes it.
+			case cerrdefs.IsConflict(err):
+				errs = append(errs, fmt.Errorf("remove the helper's image %s: %w; once no `docker kasm open` forwards a port with it, `docker kasm helper uninstall` removes it", tag, err))
+			case !cerrdefs.IsNotFound(err):
 				errs = append(errs, fmt.Errorf("remove the helper's image %s: %w", tag, err))
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return removed, errors.Join(errs...)
 }

@@ -36,6 +36,16 @@ func Platform(info system.Info) (string, error) {
 	return "", fmt.Errorf("there is no helper for this engine's architecture, %s", info.Architecture)
 }
 
+// Image makes an image of the helper's program on the engine, unless that has it,
+// and returns its name. Of the options it uses Binary, Version and Report.
+func Image(ctx context.Context, api API, o Options) (string, error) {
+	info, err := api.Info(ctx)
+	if err != nil {
+		return "", fmt.Errorf("ask the engine for its platform: %w", err)
+	}
+	return ensureImage(ctx, api, o, info)
+}
+
 // ensureImage makes an image of the helper's program, with nothing else in it,
 // unless the engine has it.
 func ensureImage(ctx context.Context, api API, o Options, info system.Info) (string, error) {

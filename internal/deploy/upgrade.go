@@ -103,7 +103,9 @@ func replace(ctx context.Context, api API, o Options, old, ref string) (bool, er
 	if err := start(ctx, api, o); err != nil {
 		return back(errors.Join(err, remove(ctx, api, made)))
 	}
-	return true, errors.Join(remove(ctx, api, old), removeImages(ctx, api, ref))
+	err = remove(ctx, api, old)
+	_, left := removeImages(ctx, api, ref)
+	return true, errors.Join(err, left)
 }
 
 // putBack lets the former helper go on.

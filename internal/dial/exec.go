@@ -5,17 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
-	"sync"
-	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/pkg/stdcopy"
 
+	"github.com/docker-kasm/docker-kasm/internal/attach"
 	"github.com/docker-kasm/docker-kasm/internal/display"
 )
 
@@ -40,18 +37,13 @@ func Exec(ctx context.Context, api Execer, id string) (net.Conn, error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	read, write := io.Pipe()
-	c := &execConn{attached: attached, read: read}
-	go func() {
-		stderr := &lastLines{}
-		_, err := stdcopy.StdCopy(write, stderr, attached.Reader)
+	stderr := &lastLines{}
+	return attach.New(attached, stderr, func(err error) error {
 		if text := stderr.String(); text != "" {
-			err = fmt.Errorf("the helper's container: %s", text)
+			return fmt.Errorf("the helper's container: %s", text)
 		}
-		_ = write.CloseWithError(err) // nil is the end of the data
-		attached.Close()
-	}()
-	return c, nil
+		return err
+	}), nil
 }
 
 func explain(err error) error {
@@ -78,37 +70,3 @@ func (l *lastLines) Write(p []byte) (int, error) {
 }
 
 func (l *lastLines) String() string { return display.Line(strings.TrimSpace(l.buf.String())) }
-
-// execConn is a connection over the streams of a command in a container.
-type execConn struct {
-	attached types.HijackedResponse
-	read     *io.PipeReader
-	once     sync.Once
-}
-
-func (c *execConn) Read(p []byte) (int, error)  { return c.read.Read(p) }
-func (c *execConn) Write(p []byte) (int, error) { return c.attached.Conn.Write(p) }
-
-// CloseWrite ends the command's input.
-func (c *execConn) CloseWrite() error { return c.attached.CloseWrite() }
-
-func (c *execConn) Close() error {
-	c.once.Do(func() {
-		c.attached.Close()
-		_ = c.read.CloseWithError(net.ErrClosed)
-	})
-	return nil
-}
-
-func (c *execConn) LocalAddr() net.Addr  { return addr{} }
-func (c *execConn) RemoteAddr() net.Addr { return addr{} }
-
-// Deadlines would not reach the pipe that is read from; contexts end requests.
-func (c *execConn) SetDeadline(time.Time) error      { return nil }
-func (c *execConn) SetReadDeadline(time.Time) error  { return nil }
-func (c *execConn) SetWriteDeadline(time.Time) error { return nil }
-
-type addr struct{}
-
-func (addr) Network() string { return "exec" }
-func (addr) String() string  { return Volume }

@@ -36,11 +36,11 @@ func TestStateFollowsTheEngineAndTheExitCode(t *testing.T) {
 
 func TestMenuOfEachState(t *testing.T) {
 	want := map[State][]Verb{
-		Created:  {View, Start, Commit, Delete},
-		Running:  {View, Pause, Stop, Commit, Delete},
-		Paused:   {View, Start, Stop, Commit, Delete},
-		Stopped:  {View, Start, Commit, Delete},
-		Failed:   {View, Start, Commit, Delete},
+		Created:  {View, Logs, Start, Commit, Delete},
+		Running:  {View, Open, Exec, Logs, Pause, Stop, Commit, Delete},
+		Paused:   {View, Logs, Start, Stop, Commit, Delete},
+		Stopped:  {View, Logs, Start, Commit, Delete},
+		Failed:   {View, Logs, Start, Commit, Delete},
 		Deleting: {View, Delete},
 	}
 	for _, s := range States() {
@@ -50,6 +50,13 @@ func TestMenuOfEachState(t *testing.T) {
 				t.Errorf("%s %s: %v", v, s, err)
 			} else if err != nil && (!strings.Contains(err.Error(), string(s)) || !strings.Contains(err.Error(), "view")) {
 				t.Errorf("%s %s: the refusal names neither state nor verbs: %v", v, s, err)
+			}
+		}
+	}
+	for state, hint := range map[State]string{Paused: "`docker kasm start x` resumes it", Stopped: "`docker kasm start x` starts it"} {
+		for _, v := range []Verb{Open, Exec} {
+			if err := (Session{Name: "x", State: state}).Check(v); !strings.HasSuffix(err.Error(), hint) {
+				t.Errorf("%s %s: the refusal does not say %q: %v", v, state, hint, err)
 			}
 		}
 	}

@@ -30,6 +30,9 @@ type Verb string
 // The verbs of the Sessions page's menu.
 const (
 	View   Verb = "view"
+	Open   Verb = "open"
+	Exec   Verb = "exec"
+	Logs   Verb = "logs"
 	Start  Verb = "start"
 	Pause  Verb = "pause"
 	Stop   Verb = "stop"
@@ -38,18 +41,18 @@ const (
 )
 
 // Verbs lists every verb, in the order the menu shows them.
-func Verbs() []Verb { return []Verb{View, Start, Pause, Stop, Commit, Delete} }
+func Verbs() []Verb { return []Verb{View, Open, Exec, Logs, Start, Pause, Stop, Commit, Delete} }
 
 // Allowed lists what may be done with a session in state s. Deleting what is
 // being deleted is allowed: it succeeds once the session is gone.
 func (s State) Allowed() []Verb {
 	switch s {
 	case Created, Stopped, Failed:
-		return []Verb{View, Start, Commit, Delete}
+		return []Verb{View, Logs, Start, Commit, Delete}
 	case Running:
-		return []Verb{View, Pause, Stop, Commit, Delete}
+		return []Verb{View, Open, Exec, Logs, Pause, Stop, Commit, Delete}
 	case Paused:
-		return []Verb{View, Start, Stop, Commit, Delete}
+		return []Verb{View, Logs, Start, Stop, Commit, Delete}
 	case Deleting:
 		return []Verb{View, Delete}
 	}
@@ -68,7 +71,28 @@ func (e *StateError) Error() string {
 	for _, v := range e.State.Allowed() {
 		words = append(words, string(v))
 	}
-	return fmt.Sprintf("cannot %s session %q: it is %s; what can be done now: %s", e.Verb, e.Name, e.State, strings.Join(words, ", "))
+	msg := fmt.Sprintf("cannot %s session %q: it is %s; what can be done now: %s", e.phrase(), e.Name, e.State, strings.Join(words, ", "))
+	// What a start makes possible is not to be looked for in the list.
+	if (e.Verb == Open || e.Verb == Exec) && slices.Contains(e.State.Allowed(), Start) {
+		done := "starts"
+		if e.State == Paused {
+			done = "resumes"
+		}
+		msg += fmt.Sprintf("; `docker kasm start %s` %s it", e.Name, done)
+	}
+	return msg
+}
+
+// phrase is the verb where the session is its object.
+func (e *StateError) phrase() string {
+	switch e.Verb {
+	case Exec:
+		return "run a command in"
+	case Logs:
+		return "read the logs of"
+	case View, Open, Start, Pause, Stop, Commit, Delete:
+	}
+	return string(e.Verb)
 }
 
 // Check returns a *StateError when v may not be done with s in its state.

@@ -8,6 +8,7 @@ import (
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
+	"github.com/docker-kasm/docker-kasm/plugin/commands/browse"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/guard"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/helper"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/session"
@@ -41,7 +42,7 @@ workspaces, and keep what was done in one as a new image and workspace.`,
 	cmd.SetContext(ctx)
 	cmd.AddCommand(session.NewCommand(dockerCLI), workspace.NewCommand(dockerCLI), helper.NewCommand(dockerCLI), task.NewCommand(dockerCLI))
 	cmd.AddCommand(session.NewShortForms(dockerCLI)...)
-	cmd.AddCommand(newRunCommand(dockerCLI), newCommitCommand(dockerCLI), newPushCommand(dockerCLI), newVersionCommand(dockerCLI), newDoctorCommand(dockerCLI), guard.NewCommand(dockerCLI))
+	cmd.AddCommand(newRunCommand(dockerCLI), newCommitCommand(dockerCLI), newPushCommand(dockerCLI), newVersionCommand(dockerCLI), newDoctorCommand(dockerCLI), guard.NewCommand(dockerCLI), browse.NewCommand())
 	usage.Install(cmd)
 	return cmd
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/progress"
+	sessioncmd "github.com/docker-kasm/docker-kasm/plugin/commands/session"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 	workspacecmd "github.com/docker-kasm/docker-kasm/plugin/commands/workspace"
 )
@@ -26,6 +27,7 @@ type runOptions struct {
 	settings      runSettings
 	name, pull    string
 	quiet, noWait bool
+	open          bool
 	timeout       time.Duration
 }
 
@@ -72,6 +74,7 @@ given. It is shown once, and by "docker kasm session inspect --show-secrets".`,
 	flags := cmd.Flags()
 	flags.StringVar(&options.name, "name", "", "Assign a name to the session")
 	flags.StringVar(&options.pull, "pull", "", `Pull image before launching ("always", "missing", "never"; default is the workspace's policy)`)
+	flags.BoolVar(&options.open, "open", false, "Open the session in the browser, as \"docker kasm open\" does")
 	flags.BoolVar(&options.noWait, "no-wait", false, "Do not wait until the session answers")
 	flags.DurationVar(&options.timeout, "wait-timeout", defaultWait, "Time the session gets to answer")
 	flags.BoolVarP(&options.quiet, "quiet", "q", false, "Suppress the pull output, the address and a password that was made")
@@ -118,6 +121,9 @@ func runRun(ctx context.Context, dockerCLI command.Cli, name string, options run
 		if err := await(ctx, dockerCLI, launched.Session, options); err != nil {
 			return err
 		}
+	}
+	if options.open {
+		return sessioncmd.Open(ctx, dockerCLI, launched.Session, sessioncmd.OpenOptions{Out: dockerCLI.Err()})
 	}
 	if address := launched.Session.Address(); address != "" && !options.quiet {
 		fmt.Fprintln(dockerCLI.Err(), display.Line(address))

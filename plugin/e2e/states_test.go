@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -78,6 +79,9 @@ func TestEveryVerbInEveryState(t *testing.T) {
 	// after is the state each verb leads to, where it is allowed.
 	after := map[session.Verb]func(session.State) session.State{
 		session.View:   func(s session.State) session.State { return s },
+		session.Open:   func(s session.State) session.State { return s },
+		session.Exec:   func(s session.State) session.State { return s },
+		session.Logs:   func(s session.State) session.State { return s },
 		session.Commit: func(s session.State) session.State { return s },
 		session.Pause:  func(session.State) session.State { return session.Paused },
 		session.Stop:   func(session.State) session.State { return session.Stopped },
@@ -91,16 +95,22 @@ func TestEveryVerbInEveryState(t *testing.T) {
 		},
 	}
 	command := map[session.Verb][]string{
-		session.View: {"view"}, session.Start: {"start"}, session.Pause: {"pause"}, session.Stop: {"stop"},
+		session.View: {"view"}, session.Open: {"open"}, session.Exec: {"exec"}, session.Logs: {"logs"}, session.Start: {"start"}, session.Pause: {"pause"}, session.Stop: {"stop"},
 		session.Commit: {"commit", "--no-register", "-q"}, session.Delete: {"rm", "-f"},
 	}
 	for state, bring := range reach {
 		for _, verb := range session.Verbs() {
+			if verb == session.Open && state == session.Running {
+				continue // does not end: see TestOpen
+			}
 			t.Run(fmt.Sprintf("%s %s", verb, state), func(t *testing.T) {
 				t.Parallel()
 				name := fmt.Sprintf("e2estates.%s.%s", state, verb)
 				bring(t, name)
 				args := append(append([]string{}, command[verb]...), name)
+				if verb == session.Exec {
+					args = append(args, "true")
+				}
 				if verb == session.Commit {
 					args = append(args, "e2estates-"+string(state)+":v1")
 				}
@@ -112,7 +122,7 @@ func TestEveryVerbInEveryState(t *testing.T) {
 				want := state
 				if allowed {
 					want = after[verb](state)
-				} else if !strings.Contains(out, fmt.Sprintf("cannot %s session %q: it is %s; what can be done now: view", verb, name, state)) {
+				} else if !regexp.MustCompile(fmt.Sprintf("cannot (%s|run a command in) session %q: it is %s; what can be done now: view", verb, name, state)).MatchString(out) {
 					t.Errorf("the refusal says neither state nor what would work: %s", out)
 				}
 				if verb == session.Start && allowed && want != session.Running {

@@ -10,13 +10,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/docker/cli/cli-plugins/metadata"
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 
@@ -24,6 +21,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/detached"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/globals"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
@@ -60,17 +58,10 @@ func In(dockerCLI command.Cli) func(lock.Holder) snapshot.Guard {
 }
 
 func start(options []string, holder lock.Holder) snapshot.Guard {
-	self, err := os.Executable()
+	cmd, err := detached.Command(options, commandName)
 	if err != nil {
 		return none{}
 	}
-	// No context ends it: outliving this process is what it is for.
-	cmd := exec.CommandContext(context.Background(), self, slices.Concat(options, []string{"kasm", commandName})...) //nolint:gosec // this program
-	// Without the docker CLI's socket, whose end would end the guard as well, and
-	// as a plugin, also where this process runs by itself.
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "DOCKER_CLI_PLUGIN_SOCKET=") })
-	cmd.Env = append(cmd.Env, metadata.ReexecEnvvar+"=docker")
-	detach(cmd)
 	pipe, err := cmd.StdinPipe()
 	if err != nil {
 		return none{}

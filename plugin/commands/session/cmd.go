@@ -21,6 +21,9 @@ func NewCommand(dockerCLI command.Cli) *cobra.Command {
 		newListCommand(dockerCLI),
 		newInspectCommand(dockerCLI),
 		newStatsCommand(dockerCLI),
+		newOpenCommand(dockerCLI),
+		newExecCommand(dockerCLI),
+		newLogsCommand(dockerCLI),
 		newDiffCommand(dockerCLI),
 		newStopCommand(dockerCLI),
 		newPauseCommand(dockerCLI),
@@ -37,6 +40,6 @@ func NewShortForms(dockerCLI command.Cli) []*cobra.Command {
 	ls.Aliases = append(ls.Aliases, "ps")
 	rm := newRemoveCommand(dockerCLI)
 	return []*cobra.Command{
-		ls, newInspectCommand(dockerCLI), newStatsCommand(dockerCLI), newDiffCommand(dockerCLI), newStopCommand(dockerCLI), newPauseCommand(dockerCLI), newStartCommand(dockerCLI), rm,
+		ls, newInspectCommand(dockerCLI), newStatsCommand(dockerCLI), newOpenCommand(dockerCLI), newExecCommand(dockerCLI), newLogsCommand(dockerCLI), newDiffCommand(dockerCLI), newStopCommand(dockerCLI), newPauseCommand(dockerCLI), newStartCommand(dockerCLI), rm,
 	}
 }

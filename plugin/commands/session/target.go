@@ -124,23 +124,56 @@ func look(ctx context.Context, dockerCLI command.Cli, names []string, free bool)
 	}
 	var busy []lock.Holder
 	if free {
-		// A session is left alone while a snapshot is made of it. An engine that
-		// cannot be asked keeps no snapshots apart either.
-		busy, err = lock.List(ctx, dockerCLI.Client(), "")
-		if err != nil && !cerrdefs.IsPermissionDenied(err) {
+		if busy, err = snapshots(ctx, dockerCLI); err != nil {
 			return nil, err
 		}
 	}
 	targets := make(map[string]target, len(names))
 	for i, f := range answers {
 		t := target{name: names[i], cli: dockerCLI, session: f.Session, err: f.Err}
-		by := slices.IndexFunc(busy, func(h lock.Holder) bool { return f.Err == nil && h.Key == f.Session.ID && !h.Dead })
-		if by >= 0 {
-			t.err = fmt.Errorf("a snapshot of session %q is under way, made by %s: wait until it is done", f.Session.Name, busy[by].Owner)
+		if f.Err == nil {
+			t.err = snapshotOf(f.Session, busy)
 		}
 		targets[names[i]] = t
 	}
 	return targets, nil
+}
+
+// snapshots are those under way. A session is left alone while one is made of it. An
+// engine that cannot be asked keeps no snapshots apart either.
+func snapshots(ctx context.Context, dockerCLI command.Cli) ([]lock.Holder, error) {
+	busy, err := lock.List(ctx, dockerCLI.Client(), "")
+	if err != nil && !cerrdefs.IsPermissionDenied(err) {
+		return nil, err
+	}
+	return busy, nil
+}
+
+// snapshotOf is the error that a snapshot of a session under way is, nil if there is
+// none.
+func snapshotOf(s session.Session, busy []lock.Holder) error {
+	by := slices.IndexFunc(busy, func(h lock.Holder) bool { return h.Key == s.ID && !h.Dead })
+	if by < 0 {
+		return nil
+	}
+	return fmt.Errorf("a snapshot of session %q is under way, made by %s: wait until it is done", s.Name, busy[by].Owner)
+}
+
+// check refuses what cannot be done with a session in its state. One that is only
+// held still for a snapshot is not to be resumed.
+func check(ctx context.Context, dockerCLI command.Cli, s session.Session, verb session.Verb) error {
+	refused := s.Check(verb)
+	if refused == nil || s.State != session.Paused {
+		return refused
+	}
+	busy, err := snapshots(ctx, dockerCLI)
+	if err != nil {
+		return refused
+	}
+	if err := snapshotOf(s, busy); err != nil {
+		return err
+	}
+	return refused
 }
 
 // choose decides which session of several contexts an argument means.
