@@ -305,18 +305,16 @@ type UninstallOptions struct {
 	Report func(string)
 }
 
-// Uninstall removes the helper's container and images.
-func Uninstall(ctx context.Context, api API, o UninstallOptions) error {
-	_, err := inTurn(ctx, api, o.User, o.Report, func(ctx context.Context) (bool, error) {
-		return true, uninstall(ctx, api, o)
-	})
-	return err
+// Uninstall removes the helper's container and images. It returns whether there was
+// a helper: without one, ports may have been forwarded with an image.
+func Uninstall(ctx context.Context, api API, o UninstallOptions) (bool, error) {
+	return inTurn(ctx, api, o.User, o.Report, func(ctx context.Context) (bool, error) { return uninstall(ctx, api, o) })
 }
 
-func uninstall(ctx context.Context, api API, o UninstallOptions) error {
+func uninstall(ctx context.Context, api API, o UninstallOptions) (bool, error) {
 	state, err := Look(ctx, api)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if state.Kind == dial.Service || state.Kind == "" && state.Container == nil {
 		// Ports are forwarded with the image as well, where there is no helper in a
@@ -329,22 +327,22 @@ func uninstall(ctx context.Context, api API, o UninstallOptions) error {
 		if removed > 0 {
 			o.Report("removed the image by which ports of sessions are forwarded")
 			if failed == nil && state.Kind == "" {
-				return nil
+				return false, nil
 			}
 		}
-		return errors.Join(failed, err)
+		return false, errors.Join(failed, err)
 	}
 	// One that an upgrade has left which was killed.
 	if err := remove(ctx, api, former); err != nil {
-		return err
+		return false, err
 	}
 	if state.Container != nil {
 		// So that what it is at comes to an orderly end.
 		if err := api.ContainerStop(ctx, dial.Volume, container.StopOptions{}); err != nil && !cerrdefs.IsNotFound(err) {
-			return fmt.Errorf("stop the helper: %w", err)
+			return true, fmt.Errorf("stop the helper: %w", err)
 		}
 		if err := remove(ctx, api, dial.Volume); err != nil {
-			return err
+			return false, err
 		}
 	}
 	_, err = removeImages(ctx, api, "")
@@ -354,7 +352,7 @@ func uninstall(ctx context.Context, api API, o UninstallOptions) error {
 			errs = append(errs, fmt.Errorf("remove the helper's data: %w", err))
 		}
 	}
-	return errors.Join(errs...)
+	return true, errors.Join(errs...)
 }
 
 func remove(ctx context.Context, api API, id string) error {

@@ -120,7 +120,7 @@ func TestUninstallWaitsForAnUpgrade(t *testing.T) {
 			}
 		}, func() {
 			time.Sleep(10 * time.Second)
-			if err := Uninstall(t.Context(), e, UninstallOptions{Purge: true, User: "bob@here", Report: func(string) {}}); err != nil {
+			if _, err := Uninstall(t.Context(), e, UninstallOptions{Purge: true, User: "bob@here", Report: func(string) {}}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -189,6 +189,9 @@ func (s suite) setup(env *testscript.Env) error {
 	} {
 		env.Setenv(kv[0], kv[1])
 	}
+	if docker, err := exec.LookPath("docker"); err == nil {
+		env.Setenv("DOCKER", docker)
+	}
 	env.Values[proxyVariable] = new(*faultproxy.Proxy)
 	env.Defer(func() { cleanUp(name) })
 	return nil

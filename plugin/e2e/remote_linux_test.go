@@ -274,7 +274,7 @@ func overTLS(t *testing.T, s suite) remote {
 			if err != nil {
 				return
 			}
-			go forward(conn.(*tls.Conn), strings.TrimPrefix(s.host, "unix://"))
+			go relay(conn.(*tls.Conn), strings.TrimPrefix(s.host, "unix://"))
 		}
 	}()
 	host := "tcp://" + l.Addr().String()
@@ -301,8 +301,8 @@ type halfCloser interface {
 	CloseWrite() error
 }
 
-// forward copies both ways until both have ended, and passes each end on.
-func forward(conn halfCloser, socket string) {
+// relay copies both ways until both have ended, and passes each end on.
+func relay(conn halfCloser, socket string) {
 	defer conn.Close()
 	engine, err := net.Dial("unix", socket)
 	if err != nil {

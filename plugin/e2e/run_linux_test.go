@@ -33,7 +33,7 @@ func (s suite) relay(t *testing.T) string {
 			if err != nil {
 				return
 			}
-			go forward(conn.(*net.TCPConn), socket)
+			go relay(conn.(*net.TCPConn), socket)
 		}
 	}()
 	return l.Addr().String()

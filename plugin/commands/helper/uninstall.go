@@ -21,7 +21,8 @@ func newUninstallCommand(dockerCLI command.Cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "uninstall [OPTIONS]",
 		Short: "Remove the helper from this engine",
-		Long: `Remove the helper's container and image. Its data stays in the volume
+		Long: `Remove the helper's container and image, by which ports of sessions are forwarded
+as well ("docker kasm open" makes it again). Its data stays in the volume
 docker-kasm-helper, for the next "docker kasm helper install", unless --purge is
 given: then the engine's workspaces and tasks are lost. Sessions and images stay.`,
 		Args: cli.NoArgs,
@@ -51,12 +52,12 @@ func runUninstall(ctx context.Context, dockerCLI command.Cli, options uninstallO
 			return err
 		}
 	}
-	if err := deploy.Uninstall(ctx, dockerCLI.Client(), deploy.UninstallOptions{
+	removed, err := deploy.Uninstall(ctx, dockerCLI.Client(), deploy.UninstallOptions{
 		Purge: options.purge, User: connect.User(),
 		Report: func(text string) { fmt.Fprintln(dockerCLI.Err(), display.Line(text)) },
-	}); err != nil {
-		return err
+	})
+	if removed && err == nil {
+		fmt.Fprintln(dockerCLI.Err(), "the helper is removed")
 	}
-	fmt.Fprintln(dockerCLI.Err(), "the helper is removed")
-	return nil
+	return err
 }
