@@ -110,7 +110,7 @@ func open(t *testing.T, e *fakeEngine) (dial func() *net.TCPConn, said chan stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := Listen(0)
+	listener, err := Listen(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,12 +313,12 @@ func TestOnlyOldFarEndsAreSweptAway(t *testing.T) {
 }
 
 func TestAPortThatIsTakenIsRefused(t *testing.T) {
-	l, err := Listen(0)
+	l, err := Listen(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if _, err := Listen(l.Port()); err == nil || !strings.Contains(err.Error(), "another --port") {
+	if _, err := Listen(t.Context(), l.Port()); err == nil || !strings.Contains(err.Error(), "another --port") {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -20,11 +21,11 @@ type Listener struct {
 const attempts = 20
 
 // Listen listens on a port, on one that is free if it is 0.
-func Listen(port uint16) (*Listener, error) {
+func Listen(ctx context.Context, port uint16) (*Listener, error) {
 	var err error
 	for range attempts {
 		var l *Listener
-		if l, err = listen(port); err == nil {
+		if l, err = listen(ctx, port); err == nil {
 			return l, nil
 		}
 		if port != 0 {
@@ -37,14 +38,15 @@ func Listen(port uint16) (*Listener, error) {
 	return nil, fmt.Errorf("take connections on this machine: %w", err)
 }
 
-func listen(port uint16) (*Listener, error) {
-	four, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
+func listen(ctx context.Context, port uint16) (*Listener, error) {
+	var config net.ListenConfig
+	four, err := config.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))))
 	if err != nil {
 		return nil, err
 	}
 	got := four.Addr().(*net.TCPAddr).AddrPort().Port()
 	l := &Listener{port: got, listeners: []net.Listener{four}}
-	six, err := net.Listen("tcp6", net.JoinHostPort("::1", strconv.Itoa(int(got))))
+	six, err := config.Listen(ctx, "tcp6", net.JoinHostPort("::1", strconv.Itoa(int(got))))
 	switch {
 	case err == nil:
 		l.listeners = append(l.listeners, six)

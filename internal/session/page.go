@@ -179,7 +179,7 @@ func (p Page) fill(at func(port uint16) (host, hostPort string, ok bool)) (strin
 	n := 0
 	text := portPlace.ReplaceAllStringFunc(p.Template, func(place string) string {
 		port, _ := strconv.ParseUint(place[1:len(place)-1], 10, 16) // as FindPage has looked at
-		host, hostPort, ok := at(uint16(port))                      //nolint:gosec // 16 bits
+		host, hostPort, ok := at(uint16(port))
 		if !ok {
 			missing = fmt.Errorf("port %d is not published", port)
 		}
@@ -195,7 +195,7 @@ func (p Page) fill(at func(port uint16) (host, hostPort string, ok bool)) (strin
 	if err != nil || u.Scheme == "" {
 		return "", fmt.Errorf("the address %q is none that can be opened: set run.open in the session's workspace", p.Template)
 	}
-	if where != "" && !(loopback(where) && loopback(u.Hostname())) {
+	if where != "" && (!loopback(where) || !loopback(u.Hostname())) {
 		u.Host = net.JoinHostPort(where, u.Port())
 	}
 	return u.String(), nil

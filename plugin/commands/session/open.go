@@ -149,7 +149,7 @@ func forwardPage(ctx context.Context, dockerCLI command.Cli, page session.Page, 
 	want := o.LocalPort
 	for _, port := range page.Ports {
 		// First, so that nothing is made for a port that is taken.
-		listener, err := forward.Listen(want)
+		listener, err := forward.Listen(ctx, want)
 		if err != nil {
 			return err
 		}
