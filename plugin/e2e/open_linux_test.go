@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/internal/forward"
 )
 
@@ -51,6 +52,9 @@ func TestOpen(t *testing.T) {
 			t.Run("nothing listens", o.nothing)
 			t.Run("interrupt", o.interrupt)
 			t.Run("kill", o.kill)
+			if name == "local" {
+				t.Run("uninstall", o.uninstall)
+			}
 			t.Run("commit, pause and stop", o.goesOn)
 		})
 	}
@@ -315,6 +319,25 @@ func (o *opened) kill(t *testing.T) {
 		t.Error("one that is killed succeeded")
 	}
 	o.nothingLeft(t)
+}
+
+// uninstall removes the image of the far end, where there is no helper, once it is
+// not in use.
+func (o *opened) uninstall(t *testing.T) {
+	f := o.open(t, "8000")
+	if out, err := o.kasm("helper", "uninstall", "-f"); err == nil || !strings.Contains(out, "once no `docker kasm open` forwards a port with it") {
+		t.Errorf("an image that is in use: %v: %s", err, out)
+	}
+	if body, err := get(f.address.String()); string(body) != "hello\n" || err != nil {
+		t.Errorf("after that: got %q: %v", body, err)
+	}
+	f.end(t, o)
+	if out := o.must(t, "helper", "uninstall", "-f"); out != "removed the image by which ports of sessions are forwarded" {
+		t.Errorf("uninstall: %s", out)
+	}
+	if images := o.docker(t, "images", "-q", dial.Volume); images != "" {
+		t.Errorf("images are left: %s", images)
+	}
 }
 
 // goesOn does with a session what can be done, while a port of it is forwarded.
