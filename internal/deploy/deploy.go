@@ -24,6 +24,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/docker-kasm/docker-kasm/internal/dial"
+	"github.com/docker-kasm/docker-kasm/internal/forward"
 )
 
 // labelVersion is on the helper's container and image: the plugin's version that
@@ -58,7 +59,7 @@ type API interface {
 	ContainerStart(ctx context.Context, container string, options container.StartOptions) error
 	ContainerStop(ctx context.Context, container string, options container.StopOptions) error
 	ContainerRename(ctx context.Context, container, newContainerName string) error
-	ContainerRemove(ctx context.Context, container string, options container.RemoveOptions) error
+	forward.Sweeper
 	ContainerLogs(ctx context.Context, container string, options container.LogsOptions) (io.ReadCloser, error)
 }
 
@@ -316,6 +317,7 @@ func uninstall(ctx context.Context, api API, o UninstallOptions) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	forward.Sweep(ctx, api)
 	if state.Kind == dial.Service || state.Kind == "" && state.Container == nil {
 		// Ports are forwarded with the image as well, where there is no helper in a
 		// container.

@@ -139,6 +139,12 @@ func (e *fakeEngine) ContainerCreate(_ context.Context, config *container.Config
 	return container.CreateResponse{ID: id}, nil
 }
 
+// ContainerList is asked for far ends, which there are none of.
+func (e *fakeEngine) ContainerList(context.Context, container.ListOptions) ([]container.Summary, error) {
+	defer e.enter()()
+	return nil, nil
+}
+
 func (e *fakeEngine) ContainerInspect(_ context.Context, id string) (container.InspectResponse, error) {
 	defer e.enter()()
 	c, err := e.find(id)

@@ -130,6 +130,25 @@ func TestUninstallWaitsForAnUpgrade(t *testing.T) {
 	})
 }
 
+func TestTheImageThatPortsWereForwardedWithIsRemovedWithoutAHelper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine()
+		if _, err := Image(t.Context(), e, e.options("ann@there", "one")); err != nil || len(e.images) != 1 {
+			t.Fatal(e.images, err)
+		}
+		var said []string
+		uninstall := func() (bool, error) {
+			return Uninstall(t.Context(), e, UninstallOptions{User: "ann@there", Report: func(line string) { said = append(said, line) }})
+		}
+		if was, err := uninstall(); err != nil || was || len(e.images) != 0 || len(said) != 1 {
+			t.Errorf("there was a helper: %v, images %v are left, said %q: %v", was, e.images, said, err)
+		}
+		if _, err := uninstall(); !errors.Is(err, dial.ErrNone) {
+			t.Errorf("the second time: %v", err)
+		}
+	})
+}
+
 func TestAnInterruptedWaitChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := installed(t)

@@ -40,8 +40,7 @@ type API interface {
 	ContainerAttach(ctx context.Context, container string, options container.AttachOptions) (types.HijackedResponse, error)
 	ContainerStart(ctx context.Context, container string, options container.StartOptions) error
 	ContainerWait(ctx context.Context, container string, condition container.WaitCondition) (<-chan container.WaitResponse, <-chan error)
-	ContainerRemove(ctx context.Context, container string, options container.RemoveOptions) error
-	ContainerList(ctx context.Context, options container.ListOptions) ([]container.Summary, error)
+	Sweeper
 }
 
 // Options say what is forwarded.
@@ -80,7 +79,7 @@ func (e *StoppedError) Error() string {
 // Open sets the far end up, and returns once it answers. The caller closes the
 // tunnel.
 func Open(ctx context.Context, api API, o Options) (*Tunnel, error) {
-	sweep(ctx, api)
+	Sweep(ctx, api)
 	t := &Tunnel{api: api, o: o, stderr: &lines{report: o.Report}}
 	if err := t.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("forward port %d of session %q: %w", o.Port, o.Name, err), t.Close())
@@ -239,11 +238,17 @@ const closeTime = 20 * time.Second
 
 // staleAfter is when a far end that was made and not started is taken for that of
 // a command that was killed in between.
-const staleAfter = 10 * time.Minute
+const staleAfter = time.Minute
 
-// sweep removes the far ends of commands that were killed before they started them;
+// Sweeper is what is asked of the engine to sweep.
+type Sweeper interface {
+	ContainerList(ctx context.Context, options container.ListOptions) ([]container.Summary, error)
+	ContainerRemove(ctx context.Context, container string, options container.RemoveOptions) error
+}
+
+// Sweep removes the far ends of commands that were killed before they started them;
 // one that was started ends by itself. The next one will remove what this cannot.
-func sweep(ctx context.Context, api API) {
+func Sweep(ctx context.Context, api Sweeper) {
 	list, err := api.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(
 		filters.Arg("label", Label), filters.Arg("status", "created"))})
 	if err != nil {

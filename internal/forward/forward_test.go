@@ -306,7 +306,7 @@ func TestAnImageThatIsRemovedMeanwhileIsMadeAgain(t *testing.T) {
 func TestOnlyOldFarEndsAreSweptAway(t *testing.T) {
 	e := newEngine(1)
 	e.list = []container.Summary{{ID: "old", Created: 1}, {ID: "new", Created: 1 << 40}}
-	sweep(t.Context(), e)
+	Sweep(t.Context(), e)
 	if !slices.Equal(e.removed, []string{"old"}) {
 		t.Errorf("removed %v", e.removed)
 	}
