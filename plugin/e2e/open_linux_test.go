@@ -175,7 +175,7 @@ func (o *opened) nothingLeft(t *testing.T) {
 }
 
 func get(address string) ([]byte, error) {
-	resp, err := http.Get(address) //nolint:noctx // the test's own
+	resp, err := http.Get(address)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/detached"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/globals"
 )
 
 // commandName is the hidden command whose process starts the browser.
@@ -41,7 +43,7 @@ func Open(ctx context.Context, address string) error {
 	if err := Check(address); err != nil {
 		return err
 	}
-	cmd, err := detached.Command(nil, commandName, address)
+	cmd, err := detached.Command(globals.Of(os.Args), commandName, address)
 	if err != nil {
 		return fmt.Errorf("start a browser: %w", err)
 	}
