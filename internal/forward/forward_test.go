@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -129,6 +130,9 @@ func open(t *testing.T, e *fakeEngine) (dial func() *net.TCPConn, said chan stri
 	})
 	return func() *net.TCPConn {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", listener.Port()))
+		if errors.Is(err, syscall.ECONNRESET) {
+			return nil // broken off before Dial has returned
+		}
 		if err != nil {
 			t.Error(err)
 			return nil
@@ -245,6 +249,9 @@ func TestAServerThatIsNotThereIsToldOnce(t *testing.T) {
 	dial, said, _, _ := open(t, newEngine(port))
 	for range 3 {
 		conn := dial()
+		if conn == nil {
+			continue
+		}
 		if _, err := conn.Read(make([]byte, 1)); err == nil {
 			t.Error("something answers where nothing listens")
 		}

@@ -34,7 +34,11 @@ func TestOpen(t *testing.T) {
 	if !strings.HasPrefix(s.host, "unix://") {
 		t.Skip("the engine is remote already: " + s.host)
 	}
-	t.Cleanup(func() { cleanUp("e2eopen") })
+	t.Cleanup(func() {
+		cleanUp("e2eopen")
+		// The scripts about the helper begin without its image.
+		cleanUp(dial.Volume)
+	})
 	for name, way := range map[string]struct {
 		set func(*testing.T, suite) remote
 		// options are needed where the engine is this machine's.
@@ -267,14 +271,13 @@ func (zeros) Read(p []byte) (int, error) {
 
 func (o *opened) nothing(t *testing.T) {
 	f := o.open(t, "9")
-	conn, err := net.Dial("tcp", f.address.Host)
-	if err != nil {
-		t.Fatal(err)
+	// It may be broken off before or after Dial has returned.
+	if conn, err := net.Dial("tcp", f.address.Host); err == nil {
+		if n, err := conn.Read(make([]byte, 1)); err == nil {
+			t.Errorf("%d bytes come from where nothing listens", n)
+		}
+		_ = conn.Close()
 	}
-	if n, err := conn.Read(make([]byte, 1)); err == nil {
-		t.Errorf("%d bytes come from where nothing listens", n)
-	}
-	_ = conn.Close()
 	f.end(t, o)
 	if want := "nothing listens on port 9 in the session"; !strings.Contains(f.stderr.String(), want) {
 		t.Errorf("said %q", f.stderr.String())
