@@ -57,7 +57,10 @@ session running; before, nothing is left of it.
 
 Sessions of Kasm images get a tmpfs at /tmp, unless the workspace mounts something
 there itself or says "tmpfs = []", and a password made for them, unless VNC_PW is
-given. It is shown once, and by "docker kasm session inspect --show-secrets".`,
+given. It is shown once, and by "docker kasm session inspect --show-secrets".
+
+With --open the session is opened as "docker kasm open" does, which stays where a port
+has to be forwarded; the session goes on when that is interrupted.`,
 		Example: `  docker kasm run firefox
   docker kasm run --name work -e LANG=de_DE.UTF-8 -p 127.0.0.1:8443:6901 firefox
   docker kasm run --rm --memory 4g --cpus 2 -v "$PWD:/src" firefox`,
