@@ -75,9 +75,12 @@ func (c *checker) oneOf(key, value string, allowed ...string) {
 	}
 }
 
+// ServerSchemes are the ways a server workspace's machine may be reached by.
+func ServerSchemes() []string { return []string{"rdp", "vnc", "ssh"} }
+
 // target checks that each type has what it launches, and only that.
 func (c *checker) target(w *Workspace) {
-	schemes := map[Type][]string{TypeServer: {"rdp", "vnc", "ssh"}, TypeLink: {"http", "https"}}[w.Type]
+	schemes := map[Type][]string{TypeServer: ServerSchemes(), TypeLink: {"http", "https"}}[w.Type]
 	if w.Type == TypeContainer {
 		if w.Image == "" {
 			c.add("image", "missing: a container workspace needs an image")

@@ -1,0 +1,151 @@
+package roster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+	"github.com/gofrs/flock"
+	"github.com/moby/sys/atomicwriter"
+
+	"github.com/docker-kasm/docker-kasm/internal/leftover"
+)
+
+const (
+	extension   = ".toml"
+	lockTimeout = 10 * time.Second
+	// maxFile is ample for a record, in bytes.
+	maxFile = 64 << 10
+)
+
+// Store is a folder with a file for each record.
+type Store struct{ dir string }
+
+// Open returns the records in dir, which is made with the first one.
+func Open(dir string) *Store { return &Store{dir} }
+
+func (s *Store) path(id string) string { return filepath.Join(s.dir, id+extension) }
+
+// List returns the records that can be read, oldest first, and the errors of all
+// others joined: a bad file hides no good one.
+func (s *Store) List(context.Context) ([]Record, error) {
+	files, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the records of sessions: %w", err)
+	}
+	var list []Record
+	var errs []error
+	for _, f := range files {
+		id, ok := strings.CutSuffix(f.Name(), extension)
+		if !ok || f.IsDir() || strings.HasPrefix(id, ".") {
+			continue
+		}
+		switch r, err := read(id, s.path(id)); {
+		case errors.Is(err, fs.ErrNotExist): // removed since the folder was read
+		case err != nil:
+			errs = append(errs, fmt.Errorf("read the record of a session %s: %w; mend the file, or remove it", s.path(id), err))
+		default:
+			list = append(list, r)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Record) int { return a.Created.Compare(b.Created) })
+	return list, errors.Join(errs...)
+}
+
+// read reads a regular file of a size that a record can have: a pipe of that name
+// would block for ever. Keys it does not know are a later version's.
+func read(id, path string) (Record, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return Record{}, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFile {
+		return Record{}, fmt.Errorf("it is no regular file of at most %d bytes", maxFile)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Record{}, err
+	}
+	defer f.Close()
+	r := Record{}
+	if _, err := toml.NewDecoder(io.LimitReader(f, maxFile)).Decode(&r); err != nil {
+		return Record{}, err
+	}
+	r.ID = id
+	return r, r.Check()
+}
+
+// Add writes a new record; ErrExists if there is one of that id, or of a server
+// session of that name.
+func (s *Store) Add(ctx context.Context, r Record) error {
+	if err := r.Check(); err != nil {
+		return fmt.Errorf("record session %q: %w", r.Name, err)
+	}
+	var data bytes.Buffer
+	if err := toml.NewEncoder(&data).Encode(r); err != nil {
+		return fmt.Errorf("record session %q: %w", r.Name, err)
+	}
+	return s.locked(ctx, func() error {
+		if _, err := os.Lstat(s.path(r.ID)); err == nil {
+			return fmt.Errorf("record session %q: %w", r.Name, ErrExists)
+		}
+		// What cannot be read has no name that could be taken.
+		list, _ := s.List(ctx)
+		if r.Kind == Server && slices.ContainsFunc(list, func(o Record) bool { return o.Kind == Server && o.Name == r.Name }) {
+			return fmt.Errorf("record session %q: %w: choose another --name", r.Name, ErrExists)
+		}
+		if err := atomicwriter.WriteFile(s.path(r.ID), data.Bytes(), 0o600); err != nil {
+			return fmt.Errorf("record session %q: %w", r.Name, err)
+		}
+		return nil
+	})
+}
+
+// Remove removes a record; one that is gone already counts as removed.
+func (s *Store) Remove(ctx context.Context, id string) error {
+	if err := ValidID(id); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(s.path(id)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return s.locked(ctx, func() error {
+		if err := os.Remove(s.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove the record of session %s: %w", id, err)
+		}
+		return nil
+	})
+}
+
+// locked keeps other processes' changes out while do runs, and removes what one
+// that was killed has left of a file it was writing.
+func (s *Store) locked(ctx context.Context, do func() error) error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder for records of sessions: %w", err)
+	}
+	path := filepath.Join(s.dir, ".lock")
+	lock := flock.New(path, flock.SetPermissions(0o600))
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
+	defer cancel()
+	got, err := lock.TryLockContext(ctx, 20*time.Millisecond)
+	if errors.Is(err, context.DeadlineExceeded) || err == nil && !got {
+		return fmt.Errorf("lock the records of sessions: another process has held %s for %s", path, lockTimeout)
+	}
+	if err != nil {
+		return fmt.Errorf("lock the records of sessions: %w", err)
+	}
+	leftover.Remove(s.dir, "")
+	return errors.Join(do(), lock.Close())
+}
