@@ -21,7 +21,7 @@ type NotFoundError struct {
 
 func (e *NotFoundError) Error() string {
 	if e.Plain {
-		return fmt.Sprintf("container %q is not a session: sessions are started with `docker kasm run`", e.Name)
+		return fmt.Sprintf("container %q is not a session: sessions are started with `docker kasm run`; `docker kasm session adopt` makes one of it", e.Name)
 	}
 	msg := fmt.Sprintf("no session %q", e.Name)
 	if len(e.Near) == 0 {
@@ -37,10 +37,29 @@ func (e *NotFoundError) Error() string {
 // NotFound marks the error for errdefs.
 func (*NotFoundError) NotFound() {}
 
+// FindOption widens what is found.
+type FindOption func(*findOptions)
+
+type findOptions struct {
+	list  ListOptions
+	plain bool
+}
+
+// In finds the sessions that r knows, too.
+func In(r Roster) FindOption { return func(o *findOptions) { o.list.Roster = r } }
+
+// AnyContainer finds containers that are no sessions, too; they are of kind Plain.
+func AnyContainer() FindOption { return func(o *findOptions) { o.plain = true } }
+
+// ByImage tells the workspace of sessions as ListOptions.ByImage does.
+func ByImage(of func(image, id string) (name, friendly string)) FindOption {
+	return func(o *findOptions) { o.list.ByImage = of }
+}
+
 // Find returns the session that ref names: by name, by session id, or by a
 // unique prefix of either id. The names of all sessions serve for suggestions.
-func Find(ctx context.Context, api Lister, ref string) (Session, error) {
-	found, err := FindAll(ctx, api, []string{ref})
+func Find(ctx context.Context, api Lister, ref string, options ...FindOption) (Session, error) {
+	found, err := FindAll(ctx, api, []string{ref}, options...)
 	if err != nil {
 		return Session{}, err
 	}
@@ -54,38 +73,47 @@ type Found struct {
 }
 
 // FindAll resolves several names with one list call. Each name has its own
-// answer; the error is that of the call.
-func FindAll(ctx context.Context, api Lister, refs []string) ([]Found, error) {
-	all, err := List(ctx, api, ListOptions{All: true, Plain: true})
-	if err != nil {
+// answer; the error is that of the call, where it left nothing to be found.
+func FindAll(ctx context.Context, api Lister, refs []string, options ...FindOption) ([]Found, error) {
+	o := findOptions{list: ListOptions{All: true, Plain: true}}
+	for _, option := range options {
+		option(&o)
+	}
+	all, err := List(ctx, api, o.list)
+	if err != nil && len(all) == 0 {
 		return nil, err
 	}
 	out := make([]Found, len(refs))
 	for i, ref := range refs {
-		out[i].Session, out[i].Err = pick(all, ref)
+		s, missing := pick(all, ref, o.plain)
+		out[i] = Found{s, partial(missing, err)}
 	}
 	return out, nil
 }
 
-func pick(all []Session, ref string) (Session, error) {
+func pick(all []Session, ref string, plain bool) (Session, error) {
 	name := strings.TrimPrefix(ref, "/")
 	if name == "" {
 		return Session{}, &NotFoundError{Name: ref}
 	}
-	var byPrefix []Session
+	var exact, byPrefix []Session
 	for _, s := range all {
-		if s.Name == name || s.ID == name || s.SessionID == name {
-			if s.Kind == Plain {
-				return Session{}, &NotFoundError{Name: ref, Plain: true}
-			}
-			return s, nil
-		}
-		if strings.HasPrefix(s.ID, name) || strings.HasPrefix(s.SessionID, name) {
+		switch {
+		case s.Name == name || s.ID == name || s.SessionID == name:
+			exact = append(exact, s)
+		case strings.HasPrefix(s.ID, name) || strings.HasPrefix(s.SessionID, name):
 			byPrefix = append(byPrefix, s)
 		}
 	}
 	switch {
-	case len(byPrefix) == 1 && byPrefix[0].Kind == Plain:
+	case len(exact) > 1:
+		// The names of containers and of server sessions are given apart.
+		return Session{}, fmt.Errorf("%q is not unique: give the id of the session that is meant, as `docker kasm ls -a` shows it", ref)
+	case len(exact) == 1:
+		byPrefix = exact
+	}
+	switch {
+	case len(byPrefix) == 1 && byPrefix[0].Kind == Plain && !plain:
 		return Session{}, &NotFoundError{Name: ref, Plain: true}
 	case len(byPrefix) == 1:
 		return byPrefix[0], nil

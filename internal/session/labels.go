@@ -25,8 +25,10 @@ const (
 	// {PORT} for the published host port of a container port.
 	LabelOpen = LabelSession + ".open"
 
+	// kasmLabels begin the labels that Kasm's agents set.
+	kasmLabels = "kasm."
 	// labelAgent marks containers that a Kasm agent made.
-	labelAgent = "kasm.kasmid"
+	labelAgent = kasmLabels + "kasmid"
 	// labelKasmImage marks images built from Kasm's core images, and so every
 	// container of one.
 	labelKasmImage = "com.kasmweb.image"
@@ -39,5 +41,5 @@ const ScopeEngine = "engine"
 // IsSessionLabel tells whether a label says something about one session, and
 // so must never reach an image.
 func IsSessionLabel(name string) bool {
-	return name == LabelSession || strings.HasPrefix(name, LabelSession+".") || strings.HasPrefix(name, "kasm.")
+	return name == LabelSession || strings.HasPrefix(name, LabelSession+".") || strings.HasPrefix(name, kasmLabels)
 }

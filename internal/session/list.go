@@ -3,6 +3,7 @@ package session
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
+	"golang.org/x/sync/errgroup"
 )
 
 // Lister is what is asked of the engine to list sessions.
@@ -29,13 +31,25 @@ type ListOptions struct {
 	Filters filters.Args
 	// Plain includes containers that are no sessions.
 	Plain bool
+	// Roster knows the sessions that no label tells of; nil is for none.
+	Roster Roster
+	// ByImage returns the name and friendly name of the one workspace that has an
+	// image, by reference or id, and "" if there is none, or several. It is asked
+	// about sessions whose labels do not tell their workspace; nil leaves those.
+	ByImage func(image, id string) (name, friendly string)
+	// Inspect is used to look for the user of sessions whose labels do not tell
+	// it, a call each; nil leaves those.
+	Inspect func(ctx context.Context, id string) (container.InspectResponse, error)
 }
 
 // ownFilters are applied here; all others are the engine's.
 func ownFilters() []string { return []string{"state", "workspace", "user", "kind"} }
 
 // List returns the sessions, newest first, from one list call. A second one is
-// made only where a container may have inherited its session labels.
+// made only where a container may have inherited its session labels. Sessions that
+// could be found are returned with an error, too: those of server workspaces where
+// the engine does not answer, and all that the engine has where records of others
+// cannot be read.
 func List(ctx context.Context, api Lister, opts ListOptions) ([]Session, error) {
 	theirs := filters.NewArgs()
 	for _, key := range opts.Filters.Keys() {
@@ -51,9 +65,11 @@ func List(ctx context.Context, api Lister, opts ListOptions) ([]Session, error) 
 	}
 	// A wanted state that is not an active one can only be found among all.
 	all := opts.All || opts.Filters.Contains("state")
+	recorded := records(ctx, opts.Roster)
 	list, err := api.ContainerList(ctx, container.ListOptions{All: all, Size: opts.Size, Filters: theirs})
+	known, unread := recorded()
 	if err != nil {
-		return nil, fmt.Errorf("list sessions: %w", err)
+		return servers(known, opts.Filters), errors.Join(&engineError{fmt.Errorf("list sessions: %w", err)}, unread)
 	}
 	sessions := make([]Session, 0, len(list))
 	for _, c := range list {
@@ -61,18 +77,48 @@ func List(ctx context.Context, api Lister, opts ListOptions) ([]Session, error) 
 		if !opts.Size {
 			s.SizeRw, s.SizeRootFs = -1, -1
 		}
-		if s.Kind != Plain || opts.Plain {
+		if s.Kind != Plain || opts.Plain || len(known) > 0 {
 			sessions = append(sessions, s)
 		}
 	}
 	if err := disownInherited(ctx, api, sessions); err != nil {
-		return nil, err
+		return servers(known, opts.Filters), errors.Join(&engineError{err}, unread)
 	}
+	if missing := adopt(sessions, known); len(missing) > 0 && all && theirs.Len() == 0 {
+		opts.Roster.Missing(ctx, missing)
+	}
+	opts.complete(ctx, sessions)
 	sessions = slices.DeleteFunc(sessions, func(s Session) bool {
 		return s.Kind == Plain && !opts.Plain || !matches(s, opts.Filters)
 	})
+	sessions = append(sessions, servers(known, opts.Filters)...)
 	slices.SortStableFunc(sessions, func(a, b Session) int { return cmp.Compare(b.Created.Unix(), a.Created.Unix()) })
-	return sessions, nil
+	return sessions, unread
+}
+
+// complete adds what labels do not tell of sessions that somebody else has made.
+func (o ListOptions) complete(ctx context.Context, sessions []Session) {
+	var looks errgroup.Group
+	looks.SetLimit(16)
+	for i := range sessions {
+		s := &sessions[i]
+		if s.Kind != Agent && s.Kind != Image {
+			continue
+		}
+		if o.ByImage != nil && s.Workspace == "" {
+			s.Workspace, s.ByImage = o.ByImage(s.Image, s.ImageID)
+		}
+		if o.Inspect != nil && s.User == "" {
+			looks.Go(func() error {
+				// One that is gone by now, or cannot be looked at, hides nothing.
+				if c, err := o.Inspect(ctx, s.ID); err == nil && c.Config != nil {
+					s.User = kasmUser(c.Config.Env)
+				}
+				return nil
+			})
+		}
+	}
+	_ = looks.Wait()
 }
 
 // disownInherited corrects sessions whose labels stem from their image.
@@ -108,7 +154,7 @@ func checkOwnFilters(args filters.Args) error {
 			return &FilterError{Key: "state", Value: v, Allowed: join(States())}
 		}
 	}
-	kinds := []Kind{Managed, Agent, Image}
+	kinds := Kinds()
 	for _, v := range args.Get("kind") {
 		if !slices.Contains(kinds, Kind(v)) {
 			return &FilterError{Key: "kind", Value: v, Allowed: join(kinds)}

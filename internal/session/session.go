@@ -1,5 +1,6 @@
 // Package session lists, inspects, launches and moves sessions between states.
-// The engine is the only truth about a session: nothing is stored elsewhere.
+// The engine is the only truth about a session's state: what is recorded elsewhere
+// of some is which workspace they are of.
 package session
 
 import (
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 )
 
 // Kind tells why a container counts as a session.
@@ -23,22 +26,33 @@ const (
 	Agent Kind = "agent"
 	// Image sessions were started by hand from a Kasm image.
 	Image Kind = "image"
+	// Adopted sessions are containers that were given a workspace by a record.
+	Adopted Kind = "adopted"
+	// Server sessions are of server workspaces: a record, and no container.
+	Server Kind = "server"
 	// Plain is a container that is not a session.
 	Plain Kind = "plain"
 )
 
+// Kinds lists the kinds that sessions have.
+func Kinds() []Kind { return []Kind{Managed, Agent, Image, Adopted, Server} }
+
 // Session is a container seen as an instance of a workspace, at one moment.
 type Session struct {
-	// ID is the container's full id.
+	// ID is the container's full id, "" for a server session.
 	ID string
-	// Name is the container's name, without the leading slash.
+	// Name is the container's name, without the leading slash, or the recorded one
+	// of a server session.
 	Name string
 	// SessionID is the random id of a managed session, the Kasm id of an
-	// agent's, and empty otherwise.
+	// agent's, the id of a record, and empty otherwise.
 	SessionID string
 	Kind      Kind
 	// Workspace is the name of the workspace it was run from, "" if unknown.
 	Workspace string
+	// ByImage is the friendly name of that workspace where only the image it shares
+	// with the session tells that they belong together, and else "".
+	ByImage string `json:",omitempty"`
 	// Scope is ScopeEngine if that is in the engine's catalog, "" if it is in a
 	// user's.
 	Scope string
@@ -62,7 +76,22 @@ type Session struct {
 	Ports []container.Port
 	// SizeRw and SizeRootFs are bytes, -1 when sizes were not asked for.
 	SizeRw, SizeRootFs int64
-	Labels             map[string]string
+	// Labels of the container. Those that Kasm's agents may set are here without
+	// what may be a secret.
+	Labels map[string]string
+	// URL is the address of a server session's machine, "" for a container.
+	URL string `json:",omitempty"`
+	// Record is what makes an adopted or server session one, nil for all others.
+	Record *roster.Record `json:"-"`
+}
+
+// Target is what commands about one session name it by: the container's id, or
+// that of a session without one.
+func (s Session) Target() string {
+	if s.ID == "" {
+		return s.SessionID
+	}
+	return s.ID
 }
 
 // Summary reads a session from one entry of the engine's container list.
@@ -70,7 +99,7 @@ type Session struct {
 func Summary(c container.Summary) Session {
 	s := Session{
 		ID: c.ID, Image: c.Image, ImageID: c.ImageID, Status: c.Status,
-		Created: time.Unix(c.Created, 0), Labels: c.Labels,
+		Created: time.Unix(c.Created, 0), Labels: withoutSecrets(c.Labels),
 		SizeRw: c.SizeRw, SizeRootFs: c.SizeRootFs,
 	}
 	for _, name := range c.Names {
@@ -105,6 +134,19 @@ func exitCode(status string) int {
 		return 0
 	}
 	return code
+}
+
+// withoutSecrets hides the values of labels of Kasm's that are not known to be
+// harmless.
+func withoutSecrets(labels map[string]string) map[string]string {
+	out := make(map[string]string, len(labels))
+	for k, v := range labels {
+		if strings.HasPrefix(k, kasmLabels) && k != labelAgent {
+			v = Hidden
+		}
+		out[k] = v
+	}
+	return out
 }
 
 func (s *Session) readLabels() {

@@ -42,6 +42,7 @@ func TestMenuOfEachState(t *testing.T) {
 		Stopped:  {View, Logs, Start, Commit, Delete},
 		Failed:   {View, Logs, Start, Commit, Delete},
 		Deleting: {View, Delete},
+		External: {View, Delete},
 	}
 	for _, s := range States() {
 		for _, v := range Verbs() {
@@ -134,7 +135,7 @@ func TestPick(t *testing.T) {
 		"aa":  "not unique", "db": `container "db" is not a session`, "ccc": `container "ccc" is not a session`,
 		"firefox": `did you mean "firefox-1" or "firefox-2"?`, "firefx-2": `did you mean "firefox-2"`, "zzz": "ls -a", "": "no session",
 	} {
-		s, err := pick(all, ref)
+		s, err := pick(all, ref, false)
 		got := s.Name
 		if err != nil {
 			got = err.Error() + err.Error() // saying it twice must not change it

@@ -19,10 +19,15 @@ const (
 	Stopped  State = "stopped"
 	Failed   State = "failed"
 	Deleting State = "deleting"
+	// External is that of a server session: its machine is none of the engine's,
+	// and nobody here knows what it does.
+	External State = "external"
 )
 
 // States lists every state, in the order a session passes through them.
-func States() []State { return []State{Created, Running, Paused, Stopped, Failed, Deleting} }
+func States() []State {
+	return []State{Created, Running, Paused, Stopped, Failed, Deleting, External}
+}
 
 // Verb is something that can be done with a session.
 type Verb string
@@ -55,6 +60,8 @@ func (s State) Allowed() []Verb {
 		return []Verb{View, Logs, Start, Stop, Commit, Delete}
 	case Deleting:
 		return []Verb{View, Delete}
+	case External:
+		return []Verb{View, Open, Delete}
 	}
 	return []Verb{View}
 }
@@ -67,11 +74,7 @@ type StateError struct {
 }
 
 func (e *StateError) Error() string {
-	var words []string
-	for _, v := range e.State.Allowed() {
-		words = append(words, string(v))
-	}
-	msg := fmt.Sprintf("cannot %s session %q: it is %s; what can be done now: %s", e.phrase(), e.Name, e.State, strings.Join(words, ", "))
+	msg := fmt.Sprintf("cannot %s session %q: it is %s; what can be done now: %s", phrase(e.Verb), e.Name, e.State, words(e.State.Allowed()))
 	// What a start makes possible is not to be looked for in the list.
 	if (e.Verb == Open || e.Verb == Exec) && slices.Contains(e.State.Allowed(), Start) {
 		done := "starts"
@@ -83,20 +86,50 @@ func (e *StateError) Error() string {
 	return msg
 }
 
-// phrase is the verb where the session is its object.
-func (e *StateError) phrase() string {
-	switch e.Verb {
+// phrase is a verb where the session is its object.
+func phrase(v Verb) string {
+	switch v {
 	case Exec:
 		return "run a command in"
 	case Logs:
 		return "read the logs of"
 	case View, Open, Start, Pause, Stop, Commit, Delete:
 	}
-	return string(e.Verb)
+	return string(v)
 }
 
-// Check returns a *StateError when v may not be done with s in its state.
+// ServerError is a refusal: the verb does not apply to a server session.
+type ServerError struct {
+	Name string
+	Verb Verb
+}
+
+func (e *ServerError) Error() string {
+	return fmt.Sprintf("cannot %s session %q: it is a session of a server workspace, and this is only applicable to container-based workspaces; what can be done: %s",
+		phrase(e.Verb), e.Name, words(External.Allowed()))
+}
+
+func words(list []Verb) string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = string(v)
+	}
+	return strings.Join(out, ", ")
+}
+
+// Check returns a *StateError when v may not be done with s in its state, and a
+// *ServerError when it applies to containers only and s is none. v may be another
+// verb than those of the menu, such as "diff".
 func (s Session) Check(v Verb) error {
+	if s.Kind == Server {
+		if slices.Contains(External.Allowed(), v) {
+			return nil
+		}
+		return &ServerError{Name: s.Name, Verb: v}
+	}
+	if !slices.Contains(Verbs(), v) {
+		return nil
+	}
 	if slices.Contains(s.State.Allowed(), v) {
 		return nil
 	}

@@ -58,7 +58,8 @@ type Details struct {
 	CPUTime             time.Duration
 	Processes           uint64
 	// Environment is what was given at run time: the variables that are not as in
-	// the image. Hidden stands for values that look secret.
+	// the image. Hidden stands for values that look secret, and for all that are not
+	// known to be harmless where somebody else has made the session.
 	Environment map[string]string
 	// Login is the user name that goes with the password in PasswordVariable, ""
 	// if the session has none.
@@ -71,6 +72,9 @@ type Details struct {
 
 // Inspect looks at s once more, closely.
 func Inspect(ctx context.Context, api Viewer, s Session, o InspectOptions) (Details, error) {
+	if s.Kind == Server {
+		return Details{Session: s, Address: s.Address(), Allowed: s.State.Allowed()}, nil
+	}
 	c, _, err := api.ContainerInspectWithRaw(ctx, s.ID, true)
 	if err != nil {
 		return Details{}, fmt.Errorf("inspect session %q: %w", s.Name, err)
@@ -101,7 +105,7 @@ func Inspect(ctx context.Context, api Viewer, s Session, o InspectOptions) (Deta
 		if err := d.readLog(ctx, api, tty); err != nil {
 			return Details{}, err
 		}
-	case Created, Stopped, Deleting:
+	case Created, Stopped, Deleting, External:
 	}
 	return d, nil
 }
@@ -119,7 +123,7 @@ func since(s Session, c container.InspectResponse) (time.Time, string) {
 		if c.State.OOMKilled {
 			reason = "out of memory"
 		}
-	case Paused, Deleting:
+	case Paused, Deleting, External:
 	}
 	t, err := time.Parse(time.RFC3339Nano, at)
 	if err != nil {
@@ -158,7 +162,16 @@ func (d *Details) readEnvironment(ctx context.Context, api Viewer, c container.I
 	case err != nil && !cerrdefs.IsNotFound(err):
 		return fmt.Errorf("look at the image of session %q: %w", d.Name, err)
 	}
-	d.Environment = environment(c.Config.Env, inImage, o.ShowSecrets && d.Kind != Agent)
+	show := o.ShowSecrets && d.Kind != Agent
+	d.Environment = environment(c.Config.Env, inImage, show)
+	if d.Kind == Agent || d.Kind == Image {
+		if d.User == "" {
+			d.User = kasmUser(c.Config.Env)
+		}
+		if !show {
+			hideUnknown(d.Environment)
+		}
+	}
 	if d.Kind != Agent && d.Labels[labelKasmImage] == "true" && names(c.Config.Env, PasswordVariable) {
 		d.Login = KasmUser
 	}
@@ -206,10 +219,13 @@ func tail(logs io.Reader, tty bool) ([]string, error) {
 
 var portPlace = regexp.MustCompile(`\{(\d+)\}`)
 
-// Address returns where the session is reached from the engine's host: its
-// open template with every {PORT} replaced by the published host port, else
+// Address returns where the session is reached from the engine's host: the
+// address of a server session's machine, else its open template with every {PORT} replaced by the published host port, else
 // the first published port as host:port, else "".
 func (s Session) Address() string {
+	if s.URL != "" {
+		return s.URL
+	}
 	if s.Open != "" {
 		complete := true
 		address := portPlace.ReplaceAllStringFunc(s.Open, func(place string) string {

@@ -1,0 +1,126 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/docker/docker/api/types/filters"
+
+	"github.com/docker-kasm/docker-kasm/internal/roster"
+)
+
+// Roster knows the sessions that no label tells of.
+type Roster interface {
+	// Records returns those that can be read, and the errors of all others.
+	Records(ctx context.Context) ([]roster.Record, error)
+	// Missing is told the records of containers that the engine does not list: it
+	// may drop those whose container is gone for good.
+	Missing(ctx context.Context, records []roster.Record)
+}
+
+// records asks r in the background; the function that is returned waits for the
+// answer.
+func records(ctx context.Context, r Roster) func() ([]roster.Record, error) {
+	if r == nil {
+		return func() ([]roster.Record, error) { return nil, nil }
+	}
+	var list []roster.Record
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		list, err = r.Records(ctx)
+	}()
+	return func() ([]roster.Record, error) {
+		<-done
+		return list, err
+	}
+}
+
+// adopt makes sessions of the containers that have a record, and returns the
+// records of containers that are not among them. A user's record goes before that
+// of the engine's catalog.
+func adopt(sessions []Session, list []roster.Record) (missing []roster.Record) {
+	byContainer := map[string]*roster.Record{}
+	for i, r := range list {
+		if r.Kind != roster.Adopted {
+			continue
+		}
+		if known := byContainer[r.Container]; known == nil || known.Scope == ScopeEngine {
+			byContainer[r.Container] = &list[i]
+		}
+	}
+	for i := range sessions {
+		s := &sessions[i]
+		r := byContainer[s.ID]
+		if r == nil {
+			continue
+		}
+		delete(byContainer, s.ID)
+		// A container that says itself what it is needs no record.
+		if s.Kind == Plain {
+			s.Kind, s.Record = Adopted, r
+			s.SessionID, s.Workspace, s.Scope, s.User, s.Open = r.ID, r.Workspace, r.Scope, r.User, r.Open
+		}
+	}
+	for _, r := range byContainer {
+		missing = append(missing, *r)
+	}
+	return missing
+}
+
+// servers are the sessions of server workspaces among the records.
+func servers(list []roster.Record, args filters.Args) []Session {
+	var out []Session
+	for i, r := range list {
+		if r.Kind != roster.Server {
+			continue
+		}
+		s := Session{
+			Name: r.Name, SessionID: r.ID, Kind: Server, Workspace: r.Workspace, Scope: r.Scope, User: r.User,
+			State: External, Created: r.Created, URL: r.Address, SizeRw: -1, SizeRootFs: -1, Record: &list[i],
+		}
+		if matches(s, args) && matchesEngine(s, args) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// matchesEngine applies the engine's own filters to a session that is none of its
+// containers: it has a name and an id, and nothing else that they look at.
+func matchesEngine(s Session, args filters.Args) bool {
+	for _, key := range args.Keys() {
+		switch {
+		case slices.Contains(ownFilters(), key):
+		case key == "name" && args.Match("name", s.Name):
+		case key == "id" && args.Match("id", s.SessionID):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// engineError is an error of the engine's list of containers.
+type engineError struct{ err error }
+
+func (e *engineError) Error() string { return e.err.Error() }
+func (e *engineError) Unwrap() error { return e.err }
+
+// partial is what a name is told that was not found in a list with an error. What
+// an engine that did not answer has nobody knows.
+func partial(missing, list error) error {
+	var engine *engineError
+	var none *NotFoundError
+	switch {
+	case list == nil:
+		return missing
+	case errors.As(list, &engine) && errors.As(missing, &none):
+		return list
+	case errors.As(missing, &none):
+		return errors.Join(missing, list)
+	}
+	return missing
+}
