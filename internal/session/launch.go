@@ -71,8 +71,8 @@ func Launch(ctx context.Context, api Launcher, ws *workspace.Workspace, o Launch
 	if ws.Type != workspace.TypeContainer {
 		return Launched{}, fmt.Errorf("workspace %q is a %s, not a container: open %s", ws.Name, ws.Type, ws.URL)
 	}
-	if !ws.Enabled {
-		return Launched{}, fmt.Errorf("workspace %q is disabled: `docker kasm workspace update --set enabled=true %s` enables it", ws.Name, ws.Name)
+	if err := Launchable(ws); err != nil {
+		return Launched{}, err
 	}
 	out, err := launch(ctx, api, ws, o)
 	if err != nil {
@@ -210,6 +210,14 @@ func explain(err error) error {
 }
 
 var missingNetwork = regexp.MustCompile(`network \S+ not found`)
+
+// Launchable fails where ws is disabled.
+func Launchable(ws *workspace.Workspace) error {
+	if ws.Enabled {
+		return nil
+	}
+	return fmt.Errorf("workspace %q is disabled: `docker kasm workspace update --set enabled=true %s` enables it", ws.Name, ws.Name)
+}
 
 func newID() (string, error) {
 	var b [8]byte

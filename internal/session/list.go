@@ -68,6 +68,9 @@ func List(ctx context.Context, api Lister, opts ListOptions) ([]Session, error) 
 	recorded := records(ctx, opts.Roster)
 	list, err := api.ContainerList(ctx, container.ListOptions{All: all, Size: opts.Size, Filters: theirs})
 	known, unread := recorded()
+	if unread != nil {
+		unread = &recordsError{unread}
+	}
 	if err != nil {
 		return servers(known, opts.Filters), errors.Join(&engineError{fmt.Errorf("list sessions: %w", err)}, unread)
 	}

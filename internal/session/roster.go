@@ -73,19 +73,23 @@ func adopt(sessions []Session, list []roster.Record) (missing []roster.Record) {
 // servers are the sessions of server workspaces among the records.
 func servers(list []roster.Record, args filters.Args) []Session {
 	var out []Session
-	for i, r := range list {
+	for _, r := range list {
 		if r.Kind != roster.Server {
 			continue
 		}
-		s := Session{
-			Name: r.Name, SessionID: r.ID, Kind: Server, Workspace: r.Workspace, Scope: r.Scope, User: r.User,
-			State: External, Created: r.Created, URL: r.Address, SizeRw: -1, SizeRootFs: -1, Record: &list[i],
-		}
-		if matches(s, args) && matchesEngine(s, args) {
+		if s := OfServer(r); matches(s, args) && matchesEngine(s, args) {
 			out = append(out, s)
 		}
 	}
 	return out
+}
+
+// OfServer is the session of a server workspace that r is the record of.
+func OfServer(r roster.Record) Session {
+	return Session{
+		Name: r.Name, SessionID: r.ID, Kind: Server, Workspace: r.Workspace, Scope: r.Scope, User: r.User,
+		State: External, Created: r.Created, URL: r.Address, SizeRw: -1, SizeRootFs: -1, Record: &r,
+	}
 }
 
 // matchesEngine applies the engine's own filters to a session that is none of its
@@ -109,15 +113,33 @@ type engineError struct{ err error }
 func (e *engineError) Error() string { return e.err.Error() }
 func (e *engineError) Unwrap() error { return e.err }
 
+// recordsError is an error of a Roster.
+type recordsError struct{ err error }
+
+func (e *recordsError) Error() string { return e.err.Error() }
+func (e *recordsError) Unwrap() error { return e.err }
+
+// unread tells whether all that is wrong with a list is that records cannot be read.
+func unread(err error) bool {
+	var records *recordsError
+	return errors.As(err, &records) && !Silent(err)
+}
+
+// Silent tells whether an error of List or Find means that the engine's containers
+// are not known.
+func Silent(err error) bool {
+	var engine *engineError
+	return errors.As(err, &engine)
+}
+
 // partial is what a name is told that was not found in a list with an error. What
 // an engine that did not answer has nobody knows.
 func partial(missing, list error) error {
-	var engine *engineError
 	var none *NotFoundError
 	switch {
 	case list == nil:
 		return missing
-	case errors.As(list, &engine) && errors.As(missing, &none):
+	case Silent(list) && errors.As(missing, &none):
 		return list
 	case errors.As(missing, &none):
 		return errors.Join(missing, list)

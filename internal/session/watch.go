@@ -140,7 +140,12 @@ func (w *watch) connection(ctx context.Context, healthy func()) error {
 func (w *watch) list(ctx context.Context) ([]Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return List(ctx, w.api, w.opts)
+	list, err := List(ctx, w.api, w.opts)
+	// Records that cannot be read take nothing from the others.
+	if unread(err) {
+		err = nil
+	}
+	return list, err
 }
 
 // subscribe asks for events. Engines answer a subscription before it holds, and

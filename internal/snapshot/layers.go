@@ -193,6 +193,13 @@ func (j *job) helperContainer(ctx context.Context) (string, error) {
 // helperName is the name of the container that a run makes layers in.
 func helperName(run string) string { return "docker-kasm-" + run }
 
+// IsTemporary tells by name and labels whether a container is one that a snapshot
+// makes layers in. Sessions that were launched from its image have the labels too.
+func IsTemporary(name string, labels map[string]string) bool {
+	run := labels[LabelSnapshot+".id"]
+	return run != "" && name == helperName(run)
+}
+
 // removeContainer removes the container that layers were made in.
 func (j *job) removeContainer(ctx context.Context) error {
 	if j.helper == "" {

@@ -136,6 +136,8 @@ type Catalog interface {
 type Pipeline struct {
 	API     API
 	Catalog Catalog
+	// Roster knows the sessions that no label tells of; nil is for none.
+	Roster session.Roster
 	// Auth returns the user's credentials for a registry host, zero if none.
 	Auth func(host string) (registry.AuthConfig, error)
 	// Edit lets the user change the registration before it is saved; nil saves

@@ -121,7 +121,7 @@ func (j *job) makePlan(ctx context.Context) error {
 }
 
 func (j *job) planSession(ctx context.Context) error {
-	s, err := session.Find(ctx, j.API, j.req.Session)
+	s, err := session.Find(ctx, j.API, j.req.Session, session.In(j.Roster), session.AnyContainer())
 	if err != nil {
 		if ws := j.notContainer(ctx, err); ws != nil {
 			return fmt.Errorf("cannot commit %q: it is a %s workspace, and only sessions of container workspaces have an image to make", ws.Name, ws.Type)

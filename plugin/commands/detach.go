@@ -29,8 +29,11 @@ func detach(ctx context.Context, dockerCLI command.Cli, req snapshot.Request) er
 	if err != nil {
 		return fmt.Errorf("make a snapshot in the background: %w", err)
 	}
-	s, err := session.Find(ctx, dockerCLI.Client(), req.Session)
+	s, err := session.Find(ctx, dockerCLI.Client(), req.Session, session.In(where), session.AnyContainer())
 	if err != nil {
+		return err
+	}
+	if err := s.Check(session.Commit); err != nil {
 		return err
 	}
 	_, offset := time.Now().Zone()

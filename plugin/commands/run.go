@@ -4,18 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/user"
 	"strings"
 	"time"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/progress"
 	sessioncmd "github.com/docker-kasm/docker-kasm/plugin/commands/session"
@@ -60,7 +61,11 @@ there itself or says "tmpfs = []", and a password made for them, unless VNC_PW i
 given. It is shown once, and by "docker kasm session inspect --show-secrets".
 
 With --open the session is opened as "docker kasm open" does, which stays where a port
-has to be forwarded; the session goes on when that is interrupted.`,
+has to be forwarded; the session goes on when that is interrupted.
+
+Of a server workspace a session is recorded, which can be shown, opened and deleted:
+its machine is none of the engine's. Of a link workspace there is none, and its
+address is printed.`,
 		Example: `  docker kasm run firefox
   docker kasm run --name work -e LANG=de_DE.UTF-8 -p 127.0.0.1:8443:6901 firefox
   docker kasm run --rm --memory 4g --cpus 2 -v "$PWD:/src" firefox`,
@@ -69,7 +74,7 @@ has to be forwarded; the session goes on when that is interrupted.`,
 			if err := usage.Exclusive(cmd.Flags(), [2]string{"no-wait", "wait-timeout"}); err != nil {
 				return err
 			}
-			return runRun(cmd.Context(), dockerCLI, args[0], options)
+			return runRun(cmd.Context(), dockerCLI, cmd.Flags(), args[0], options)
 		},
 		ValidArgsFunction: workspacecmd.CompleteNames(dockerCLI, 1),
 	}
@@ -87,7 +92,7 @@ has to be forwarded; the session goes on when that is interrupted.`,
 	return cmd
 }
 
-func runRun(ctx context.Context, dockerCLI command.Cli, name string, options runOptions) error {
+func runRun(ctx context.Context, dockerCLI command.Cli, flags *pflag.FlagSet, name string, options runOptions) error {
 	switch options.pull {
 	case "", "always", "missing", "never":
 	default:
@@ -108,6 +113,17 @@ func runRun(ctx context.Context, dockerCLI command.Cli, name string, options run
 	ws, err := where.Get(ctx, name)
 	if err != nil {
 		return err
+	}
+	if ws.Type != workspace.TypeContainer {
+		s, err := runMachine(ctx, dockerCLI, where, ws, flags, options.name)
+		if err != nil || s.Name == "" {
+			return err
+		}
+		fmt.Fprintln(dockerCLI.Out(), s.Name)
+		if !options.quiet {
+			fmt.Fprintln(dockerCLI.Err(), display.Line(s.Address()))
+		}
+		return nil
 	}
 	launched, err := launch(ctx, dockerCLI, where, ws, overrides, options)
 	for _, w := range launched.Warnings {
@@ -140,7 +156,7 @@ func launch(ctx context.Context, dockerCLI command.Cli, where *catalog.Catalog, 
 	defer layers.Flush()
 	o := session.LaunchOptions{
 		Name: options.name, Overrides: overrides, Pull: workspace.PullPolicy(options.pull),
-		User: userName(), Now: time.Now(),
+		User: connect.UserName(), Now: time.Now(),
 		Auth: func(ref string) (string, error) { return pipeline.EncodedAuth(dockerCLI, ref) },
 	}
 	if !options.quiet {
@@ -168,13 +184,4 @@ func await(ctx context.Context, dockerCLI command.Cli, s session.Session, option
 		return nil
 	}
 	return err
-}
-
-// userName is who runs this, "" where the system does not say.
-func userName() string {
-	u, err := user.Current()
-	if err != nil {
-		return ""
-	}
-	return u.Username
 }

@@ -41,12 +41,18 @@ func By(way *dial.Way) *helperapi.Client {
 
 // User is who runs this, for people to read: a user and a machine.
 func User() string {
-	name := ""
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
+	name := UserName()
 	if host, err := os.Hostname(); err == nil {
 		name += "@" + host
 	}
 	return name
+}
+
+// UserName is the user who runs this, "" where the system does not say.
+func UserName() string {
+	u, err := user.Current()
+	if err != nil {
+		return ""
+	}
+	return u.Username
 }

@@ -25,6 +25,7 @@ func New(dockerCLI command.Cli, where *catalog.Catalog, sink snapshot.Sink) *sna
 	return &snapshot.Pipeline{
 		API:     dockerCLI.Client(),
 		Catalog: where,
+		Roster:  where,
 		Auth:    func(host string) (registry.AuthConfig, error) { return Auth(dockerCLI, host) },
 		Pusher:  Pusher(dockerCLI, push.DefaultRetries, nil),
 		LockDir: catalog.LockDir(),

@@ -30,6 +30,8 @@ func NewCommand(dockerCLI command.Cli) *cobra.Command {
 		newStartCommand(dockerCLI),
 		newRemoveCommand(dockerCLI),
 		newExtendCommand(dockerCLI),
+		newAdoptCommand(dockerCLI),
+		newReleaseCommand(dockerCLI),
 	)
 	return cmd
 }

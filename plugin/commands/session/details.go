@@ -29,7 +29,10 @@ func writeDetails(out io.Writer, d details) error {
 	line("Name", d.Name)
 	line("Container ID", formatter.TruncateID(d.ID))
 	line("Kind", kindText(d.Kind))
-	line("Workspace", d.Workspace)
+	if d.ID == "" {
+		line("Session ID", d.SessionID)
+	}
+	line("Workspace", workspaceText(d.Details))
 	line("User", d.User)
 	line("Image", imageText(d.Details))
 	line("State", stateText(d.Details))
@@ -77,15 +80,29 @@ func kindText(k session.Kind) string {
 	case session.Managed:
 		return "managed"
 	case session.Agent:
-		return "made by a Kasm agent"
+		return "managed by Kasm"
 	case session.Image:
 		return "started by hand from a Kasm image"
+	case session.Adopted:
+		return "adopted"
+	case session.Server:
+		return "session of a server workspace"
 	case session.Plain:
 	}
 	return string(k)
 }
 
+func workspaceText(d session.Details) string {
+	if d.ByImage != "" {
+		return fmt.Sprintf("%s (%q, which has its image)", d.Workspace, d.ByImage)
+	}
+	return d.Workspace
+}
+
 func imageText(d session.Details) string {
+	if d.Image == "" {
+		return ""
+	}
 	if strings.HasPrefix(d.Image, "sha256:") {
 		return formatter.TruncateID(d.Image)
 	}

@@ -64,8 +64,11 @@ func runDiff(ctx context.Context, dockerCLI command.Cli, name string, options di
 	if err != nil {
 		return err
 	}
-	s, err := session.Find(ctx, dockerCLI.Client(), name)
+	s, err := findOne(ctx, dockerCLI, name, session.AnyContainer())
 	if err != nil {
+		return err
+	}
+	if err := s.Check("diff"); err != nil {
 		return err
 	}
 	d, err := diff.Of(ctx, dockerCLI.Client(), s, diff.Options{All: options.all})

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/docker/cli/cli/command"
-	"github.com/docker/cli/cli/command/completion"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
@@ -20,13 +19,17 @@ import (
 const atOnce = 32
 
 // each does act for every named session in parallel, and reports every one: its
-// name on stdout when done, its error with all others at the end.
-func each(ctx context.Context, dockerCLI command.Cli, where *contexts.Options, names []string, act action) error {
+// name on stdout when done, its error with all others at the end. Nothing is done
+// where allow, which is told the sessions that were found, returns an error.
+func each(ctx context.Context, dockerCLI command.Cli, where *contexts.Options, names []string, allow func([]target) error, act action) error {
 	found, err := find(ctx, dockerCLI, where, names, certainly)
 	if err != nil {
 		return err
 	}
 	defer found.close()
+	if err := allow(found.sessions()); err != nil {
+		return errors.Join(err, found.err)
+	}
 	return errors.Join(do(ctx, dockerCLI, found.targets, act), found.err)
 }
 
@@ -60,13 +63,26 @@ func do(ctx context.Context, dockerCLI command.Cli, targets []target, act action
 }
 
 // completeNames offers the names of the sessions that verb applies to.
-func completeNames(dockerCLI completion.APIClientProvider, verb session.Verb) cobra.CompletionFunc {
+func completeNames(dockerCLI command.Cli, verb session.Verb) cobra.CompletionFunc {
+	return completeWhere(dockerCLI, func(s session.Session) bool { return s.Kind != session.Plain && s.Check(verb) == nil })
+}
+
+// completeWhere offers the names of the sessions and containers that want is true of.
+func completeWhere(dockerCLI command.Cli, want func(session.Session) bool) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		sessions, err := session.List(cmd.Context(), dockerCLI.Client(), session.ListOptions{All: true})
-		if err != nil {
+		ctx, cancel := connect.Completing(cmd)
+		defer cancel()
+		sessions, err := list(ctx, dockerCLI, session.ListOptions{All: true, Plain: true})
+		if err != nil && len(sessions) == 0 {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		return session.Names(sessions, verb, args), cobra.ShellCompDirectiveNoFileComp
+		var names []string
+		for _, s := range sessions {
+			if want(s) && !slices.Contains(args, s.Name) {
+				names = append(names, s.Name)
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
@@ -89,7 +105,11 @@ func completeIn(dockerCLI command.Cli, where *contexts.Options, verb session.Ver
 			set = set.Only([]string{only})
 		}
 		answers := contexts.Ask(ctx, set, func(ctx context.Context, c *contexts.Context, _ func()) ([]session.Session, error) {
-			return session.List(ctx, c.Client(), session.ListOptions{All: true})
+			sessions, err := list(ctx, c, session.ListOptions{All: true})
+			if len(sessions) > 0 && !session.Silent(err) {
+				err = nil // records that cannot be read
+			}
+			return sessions, err
 		})
 		return offer(answers, verb, args, only != ""), cobra.ShellCompDirectiveNoFileComp
 	}
@@ -122,7 +142,7 @@ func offer(answers []contexts.Answer[[]session.Session], verb session.Verb, exce
 }
 
 // completeFirst offers them for the first argument only.
-func completeFirst(dockerCLI completion.APIClientProvider, verb session.Verb) cobra.CompletionFunc {
+func completeFirst(dockerCLI command.Cli, verb session.Verb) cobra.CompletionFunc {
 	names := completeNames(dockerCLI, verb)
 	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {

@@ -35,17 +35,19 @@ that were launched from the engine's catalog.`,
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return completeNames(dockerCLI, session.View)(cmd, args, toComplete)
+			return completeWhere(dockerCLI, func(s session.Session) bool {
+				return s.Kind == session.Managed && s.Scope == session.ScopeEngine
+			})(cmd, args, toComplete)
 		},
 	}
 }
 
 func runExtend(ctx context.Context, dockerCLI command.Cli, name string, by time.Duration) error {
-	s, err := session.Find(ctx, dockerCLI.Client(), name)
+	s, err := findOne(ctx, dockerCLI, name)
 	if err != nil {
 		return err
 	}
-	if s.Scope != session.ScopeEngine {
+	if s.Kind != session.Managed || s.Scope != session.ScopeEngine {
 		return fmt.Errorf("session %q was not launched from the engine's catalog: only the lifetimes of those end", s.Name)
 	}
 	client, err := connect.Helper(ctx, dockerCLI)

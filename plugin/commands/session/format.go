@@ -14,19 +14,34 @@ import (
 	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
 
-const defaultTable = "table {{.ID}}\t{{.Name}}\t{{.Workspace}}\t{{.Image}}\t{{.State}}\t{{.CreatedSince}}\t{{.Address}}"
+// usual tells whether a format is the table that is shown where none is asked for.
+func usual(source string, quiet bool) bool {
+	return !quiet && (source == "" || source == formatter.TableFormatKey)
+}
 
-func newFormat(source string, quiet, size bool) formatter.Format {
-	switch {
-	case quiet:
+// newFormat is what rows are shown by. kinds adds a column to the usual table that
+// tells which sessions this plugin has not made.
+func newFormat(source string, quiet, size, kinds bool) formatter.Format {
+	if quiet {
 		return formatter.DefaultQuietFormat
-	case source == "" || source == formatter.TableFormatKey:
-		if size {
-			return defaultTable + "\t{{.Size}}"
-		}
-		return defaultTable
 	}
-	return formatter.Format(source)
+	if !usual(source, quiet) {
+		return formatter.Format(source)
+	}
+	columns := []string{"{{.ID}}", "{{.Name}}", "{{.Workspace}}", "{{.Image}}", "{{.State}}"}
+	if kinds {
+		columns = append(columns, "{{.Origin}}")
+	}
+	columns = append(columns, "{{.CreatedSince}}", "{{.Address}}")
+	if size {
+		columns = append(columns, "{{.Size}}")
+	}
+	return formatter.Format("table " + strings.Join(columns, "\t"))
+}
+
+// foreign tells whether there are sessions that this plugin has not made.
+func foreign(sessions []session.Session) bool {
+	return slices.ContainsFunc(sessions, func(s session.Session) bool { return s.Kind != session.Managed })
 }
 
 // row is a session as the formatter shows it; its methods are the fields of
@@ -43,6 +58,7 @@ func header() formatter.SubHeaderContext {
 		"SessionID":    "SESSION ID",
 		"Name":         formatter.NameHeader,
 		"Kind":         "KIND",
+		"Origin":       "KIND",
 		"Workspace":    "WORKSPACE",
 		"User":         "USER",
 		"Image":        formatter.ImageHeader,
@@ -93,12 +109,12 @@ func (r *contextRow) MarshalJSON() ([]byte, error) { return formatter.MarshalJSO
 
 func (r *contextRow) Context() string { return r.context }
 
-// ID is the container's id.
+// ID is the container's id, or that of a session without one.
 func (r *row) ID() string {
 	if r.trunc {
-		return formatter.TruncateID(r.s.ID)
+		return formatter.TruncateID(r.s.Target())
 	}
-	return r.s.ID
+	return r.s.Target()
 }
 
 func (r *row) SessionID() string { return display.Line(r.s.SessionID) }
@@ -110,6 +126,14 @@ func (r *row) State() string     { return string(r.s.State) }
 func (r *row) Status() string    { return r.s.Status }
 func (r *row) ExitCode() int     { return r.s.ExitCode }
 func (r *row) Address() string   { return display.Line(r.s.Address()) }
+
+// Origin is the kind in words for people.
+func (r *row) Origin() string {
+	if r.s.Kind == session.Agent {
+		return kindText(r.s.Kind)
+	}
+	return string(r.s.Kind)
+}
 
 // Image is the reference the session was created from; an id is shortened.
 func (r *row) Image() string {

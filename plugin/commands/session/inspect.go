@@ -26,7 +26,11 @@ func newInspectCommand(dockerCLI command.Cli) *cobra.Command {
 		Long: `Show a session's workspace, image, state and since when, address, mounts, what
 it uses and has written, when it expires, and what can be done with it now; and the
 environment that it was given. Values that look secret, such as passwords, are
-hidden unless --show-secrets is given; those of a Kasm agent's session always are.` + helpNames + `.`,
+hidden unless --show-secrets is given; those of a Kasm agent's session always are.
+
+Of a session that Kasm has made, or that was started from one of its images, only
+values that are known to be harmless are shown, such as the user and the ids, and the
+workspace that has the session's image.` + helpNames + `.`,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runInspect(cmd.Context(), dockerCLI, &where, args, format, options)
@@ -135,7 +139,7 @@ func inspect(ctx context.Context, t target, options session.InspectOptions) seen
 	if err != nil {
 		return seen{err: t.explain(err)}
 	}
-	if d.Scope == session.ScopeEngine {
+	if d.Kind == session.Managed && d.Scope == session.ScopeEngine {
 		// One that does not answer, or not yet, leaves what the label says.
 		if e, err := expiry(ctx, t.cli, t.session); err == nil && !e.Expires.IsZero() {
 			d.Expires = e.Expires

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
@@ -36,7 +36,10 @@ func newListCommand(dockerCLI command.Cli) *cobra.Command {
 never started, are stopped or have failed.
 
 A session is a container that ` + "`docker kasm run`" + ` launched, that a Kasm agent made,
-or that was started by hand from a Kasm image.
+that was started by hand from a Kasm image, or that was adopted. Sessions of server
+workspaces are listed as well, with the state "external", whatever their machine
+does. Where there are some that this plugin has not launched, a column tells the kind
+of each.
 
 With --watch, the list is shown until it is interrupted, and whenever the engine
 tells of a change: on a terminal in its place; elsewhere only the sessions that
@@ -46,6 +49,7 @@ changed are printed, and those that are in the list no more with the state "gone
 		Example: `  docker kasm ls --all --filter state=failed
   docker kasm ls --filter workspace=firefox --format json
   docker kasm ls --all --watch
+  docker kasm ls --filter kind=agent
   docker kasm ls --all-contexts --format '{{.Context}}/{{.Name}}'`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -72,7 +76,7 @@ func completeFilter(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 	for _, s := range session.States() {
 		words = append(words, "state="+string(s))
 	}
-	for _, k := range []session.Kind{session.Managed, session.Agent, session.Image} {
+	for _, k := range session.Kinds() {
 		words = append(words, "kind="+string(k))
 	}
 	slices.Sort(words)
@@ -85,33 +89,50 @@ func completeFormat(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 
 func runList(ctx context.Context, dockerCLI command.Cli, options *listOptions) error {
 	// A template that shows sizes needs them, as with `docker ps`.
-	format := newFormat(options.format, options.quiet, options.size)
+	format := newFormat(options.format, options.quiet, options.size, false)
 	if options.watch {
 		return watch(ctx, dockerCLI, format, options)
 	}
 	size := options.size || format.Contains(".Size")
+	// So does one that shows the users of sessions that Kasm has made.
+	users := format.IsJSON() || format.Contains(".User") || options.filter.Value().Contains("user")
 	list := func(ctx context.Context, dockerCLI command.Cli) ([]session.Session, error) {
-		return session.List(ctx, dockerCLI.Client(), session.ListOptions{All: options.all, Size: size, Filters: options.filter.Value()})
+		wanted := session.ListOptions{All: options.all, Size: size, Filters: options.filter.Value(), ByImage: catalog.ByImage(ctx)}
+		if users {
+			wanted.Inspect = dockerCLI.Client().ContainerInspect
+		}
+		return list(ctx, dockerCLI, wanted)
 	}
 	out := formatter.Context{Output: display.Writer(dockerCLI.Out()), Format: format, Trunc: !options.noTrunc}
 	if options.where.Several() {
-		return listSeveral(ctx, dockerCLI, options, out, func(ctx context.Context, c *contexts.Context, answered func()) ([]session.Session, error) {
+		return listSeveral(ctx, dockerCLI, options, out, func(ctx context.Context, c *contexts.Context, answered func()) (listed, error) {
 			if size {
 				answered() // the engine reads each session's disk
 			}
-			return list(ctx, c)
+			sessions, err := list(ctx, c)
+			if session.Silent(err) || badFilter(err) != err { //nolint:errorlint // is it another one
+				return listed{}, err
+			}
+			return listed{sessions, err}, nil
 		})
 	}
 	sessions, err := list(ctx, dockerCLI)
-	if err != nil {
+	if err != nil && len(sessions) == 0 {
 		return badFilter(err)
 	}
-	return write(out, sessions, dockerCLI.CurrentContext())
+	out.Format = newFormat(options.format, options.quiet, options.size, foreign(sessions))
+	return errors.Join(write(out, sessions, dockerCLI.CurrentContext()), err)
+}
+
+// listed is what one context has, and the error of records that cannot be read.
+type listed struct {
+	sessions []session.Session
+	err      error
 }
 
 // listSeveral lists the sessions of several contexts.
 func listSeveral(ctx context.Context, dockerCLI command.Cli, options *listOptions, out formatter.Context,
-	list func(context.Context, *contexts.Context, func()) ([]session.Session, error),
+	list func(context.Context, *contexts.Context, func()) (listed, error),
 ) error {
 	set, err := options.where.Open(dockerCLI)
 	if err != nil {
@@ -122,22 +143,38 @@ func listSeveral(ctx context.Context, dockerCLI command.Cli, options *listOption
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	kinds := false
+	var unread []error
 	for _, a := range answers {
 		if err := badFilter(a.Err); err != a.Err { //nolint:errorlint // is it another one
 			return err
 		}
+		kinds = kinds || foreign(a.Result.sessions)
+		// All tell of the same files of the user's.
+		if err := a.Result.err; err != nil && !slices.ContainsFunc(unread, func(other error) bool { return other.Error() == err.Error() }) {
+			unread = append(unread, err)
+		}
 	}
 	table := contexts.Table{Context: out, Header: contexts.Header(header())}
-	if strings.HasPrefix(string(out.Format), defaultTable) {
-		table.Format, table.Second = contexts.First(out.Format), "ID"
+	if usual(options.format, options.quiet) {
+		table.Format, table.Second = contexts.First(newFormat(options.format, options.quiet, options.size, kinds)), "ID"
 	}
-	return contexts.Write(table, answers, func(a contexts.Answer[[]session.Session]) []formatter.SubContext {
-		rows := make([]formatter.SubContext, len(a.Result))
-		for i, s := range a.Result {
-			rows[i] = &contextRow{row: row{trunc: out.Trunc, s: s}, context: a.Context.CurrentContext()}
+	shown := map[string]bool{}
+	err = contexts.Write(table, answers, func(a contexts.Answer[listed]) []formatter.SubContext {
+		var rows []formatter.SubContext
+		for _, s := range a.Result.sessions {
+			r := &contextRow{row: row{trunc: out.Trunc, s: s}, context: a.Context.CurrentContext()}
+			if (target{session: s}).everywhere() {
+				if shown[s.SessionID] {
+					continue
+				}
+				shown[s.SessionID], r.context = true, ""
+			}
+			rows = append(rows, r)
 		}
 		return rows
 	})
+	return contexts.Join(append(unread, err))
 }
 
 // badFilter marks an error about a filter as wrong usage.

@@ -13,19 +13,24 @@ import (
 
 func newPauseCommand(dockerCLI command.Cli) *cobra.Command {
 	var where contexts.Options
+	var force bool
 	cmd := &cobra.Command{
-		Use:   "pause SESSION [SESSION...]",
+		Use:   "pause [OPTIONS] SESSION [SESSION...]",
 		Short: "Pause one or more sessions, keeping disk, programs and memory",
 		Long: `Pause sessions. Disk, programs and memory stay as they are; a paused session
-goes on using memory. ` + "`docker kasm start`" + ` resumes it.` + helpCertainly,
+goes on using memory. ` + "`docker kasm start`" + ` resumes it.
+
+A session that is managed by Kasm is asked about first: its server will see what is
+done, and may act against it.` + helpCertainly,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return each(cmd.Context(), dockerCLI, &where, args, func(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
+			return each(cmd.Context(), dockerCLI, &where, args, askForKasm(cmd.Context(), dockerCLI, "paused", force), func(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
 				return session.PauseSession(ctx, dockerCLI.Client(), s)
 			})
 		},
 		ValidArgsFunction: completeIn(dockerCLI, &where, session.Pause),
 	}
 	where.Install(cmd, dockerCLI)
+	forceFlag(cmd, &force)
 	return cmd
 }

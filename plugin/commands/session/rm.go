@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -22,7 +21,7 @@ import (
 )
 
 // CompleteCommit completes the arguments of `commit`: a session, then an image.
-func CompleteCommit(dockerCLI completion.APIClientProvider) cobra.CompletionFunc {
+func CompleteCommit(dockerCLI command.Cli) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 		switch len(args) {
 		case 0:
@@ -49,7 +48,10 @@ func newRemoveCommand(dockerCLI command.Cli) *cobra.Command {
 lost; named volumes stay. With --snapshot an image and a workspace are made of
 each session first. The session is held still meanwhile, so that nothing it writes
 to its disk is lost, and its volumes without a name stay as well. One whose
-snapshot fails is not deleted, and goes on.` + helpCertainly,
+snapshot fails is not deleted, and goes on.
+
+The record of an adopted session goes with its container. Of a session of a server
+workspace there is the record only: its machine is not touched.` + helpCertainly,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRemove(cmd.Context(), dockerCLI, args, &options)
@@ -64,54 +66,79 @@ snapshot fails is not deleted, and goes on.` + helpCertainly,
 }
 
 func runRemove(ctx context.Context, dockerCLI command.Cli, names []string, options *removeOptions) error {
-	act := func(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
-		return session.DeleteSession(ctx, dockerCLI.Client(), s, session.DeleteOptions{})
-	}
+	act := deleteSession
 	if options.snapshot {
 		act = snapshotAndDelete
 	}
-	if !options.where.Several() {
-		if err := confirmRemove(ctx, dockerCLI, names, options); err != nil {
+	// Which sessions are meant, and what they are, is known only when they are found.
+	allow := func(targets []target) error {
+		if options.force || len(targets) == 0 {
+			return nil
+		}
+		return prompt.Confirm(ctx, dockerCLI, deletion(targets, options.snapshot))
+	}
+	return each(ctx, dockerCLI, &options.where, names, allow, act)
+}
+
+// deletion is what is said before sessions are deleted.
+func deletion(targets []target, snapshot bool) prompt.Texts {
+	var boxes, records, lines []string
+	for _, t := range targets {
+		if t.session.Kind == session.Server {
+			records = append(records, display.Line(t.label()))
+		} else {
+			boxes = append(boxes, display.Line(t.label()))
+		}
+	}
+	what, lost := "with all that was written to its disk", "deleting a session loses what was written to its disk"
+	if snapshot {
+		what = "after a snapshot of it"
+	}
+	if len(boxes) == 0 {
+		lost = "a session is deleted only if that is certain"
+	}
+	if len(boxes) > 0 {
+		lines = append(lines, fmt.Sprintf("This will delete %s, %s.", strings.Join(boxes, ", "), what))
+	}
+	if len(records) > 0 {
+		lines = append(lines, fmt.Sprintf("This will delete %s; its machine is not touched.", strings.Join(records, ", ")))
+	}
+	if warning := ofKasm(targets); warning != "" {
+		lines = append(lines, warning)
+	}
+	return prompt.Texts{
+		Warning:    strings.Join(lines, "\n"),
+		NoTerminal: lost + ": give --force where nobody can be asked",
+		Declined:   "nothing was deleted",
+	}
+}
+
+func deleteSession(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
+	if s.Kind != session.Server {
+		if err := session.DeleteSession(ctx, dockerCLI.Client(), s, session.DeleteOptions{}); err != nil {
 			return err
 		}
-		return each(ctx, dockerCLI, &options.where, names, act)
 	}
-	// Which sessions are meant, and where they are, is known only when they are found.
-	found, err := find(ctx, dockerCLI, &options.where, names, certainly)
+	return forget(ctx, dockerCLI, s)
+}
+
+// forget removes the record of a session that has one.
+func forget(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
+	if s.Record == nil {
+		return nil
+	}
+	where, err := catalog.Open(dockerCLI, catalog.Any)
 	if err != nil {
 		return err
 	}
-	defer found.close()
-	var labels []string
-	for _, t := range found.targets {
-		if t.err == nil {
-			labels = append(labels, t.label())
-		}
-	}
-	if len(labels) > 0 {
-		if err := confirmRemove(ctx, dockerCLI, labels, options); err != nil {
-			return errors.Join(err, found.err)
-		}
-	}
-	return errors.Join(do(ctx, dockerCLI, found.targets, act), found.err)
-}
-
-func confirmRemove(ctx context.Context, dockerCLI command.Cli, names []string, options *removeOptions) error {
-	if options.force {
-		return nil
-	}
-	what := "with all that was written to its disk"
-	if options.snapshot {
-		what = "after a snapshot of it"
-	}
-	return prompt.Confirm(ctx, dockerCLI, prompt.Texts{
-		Warning:    fmt.Sprintf("This will delete %s, %s.", display.Line(strings.Join(names, ", ")), what),
-		NoTerminal: "deleting a session loses what was written to its disk: give --force where nobody can be asked",
-		Declined:   "nothing was deleted",
-	})
+	defer where.Close()
+	return where.RemoveRecord(ctx, *s.Record)
 }
 
 func snapshotAndDelete(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
+	if err := s.Check(session.Commit); err != nil {
+		return err
+	}
 	view, err := progress.New("plain", dockerCLI.Err())
 	if err != nil {
 		return err
@@ -133,5 +160,5 @@ func snapshotAndDelete(ctx context.Context, dockerCLI command.Cli, s session.Ses
 	if err != nil {
 		return fmt.Errorf("session %q is not deleted: %w", s.Name, err)
 	}
-	return nil
+	return forget(ctx, dockerCLI, s)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/meter"
 	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/screen"
 )
 
@@ -59,31 +60,38 @@ first time, and "~" before what was measured more than 15 seconds ago.`,
 }
 
 func runStats(ctx context.Context, dockerCLI command.Cli, names []string, options statsOptions) error {
-	ids, err := idsOf(ctx, dockerCLI, names)
+	where, err := catalog.Open(dockerCLI, catalog.Any)
+	if err != nil {
+		return err
+	}
+	defer where.Close()
+	ids, err := idsOf(ctx, dockerCLI, where, names)
 	if err != nil {
 		return err
 	}
 	format := newStatsFormat(options.format)
 	disks := format.Contains(".Disk") || format.IsJSON()
 	m := meter.New(dockerCLI.Client(), disks)
-	list := session.ListOptions{All: options.all || ids != nil}
+	list := session.ListOptions{All: options.all || ids != nil, Roster: where}
 	wanted := func(found []session.Session) []session.Session {
-		return slices.DeleteFunc(found, func(s session.Session) bool { return ids != nil && !slices.Contains(ids, s.ID) })
+		return slices.DeleteFunc(found, func(s session.Session) bool {
+			return s.Kind == session.Server || ids != nil && !slices.Contains(ids, s.ID)
+		})
 	}
 	rows := func(out io.Writer, readings []meter.Reading) error {
 		return writeStats(formatter.Context{Output: display.Writer(out), Format: format, Trunc: !options.noTrunc}, readings)
 	}
 	if options.noStream {
 		found, err := session.List(ctx, dockerCLI.Client(), list)
-		if err != nil {
+		if session.Silent(err) {
 			return err
 		}
 		m.Set(wanted(found))
-		readings, err := m.Once(ctx)
-		if err != nil {
-			return err
+		readings, failed := m.Once(ctx)
+		if failed != nil {
+			return failed
 		}
-		return rows(dockerCLI.Out(), readings)
+		return errors.Join(rows(dockerCLI.Out(), readings), err)
 	}
 	return screen.Show(ctx, dockerCLI, func(ctx context.Context, tell func(screen.View)) error {
 		return stream(ctx, stats{dockerCLI, m, list, wanted, rows, screen.Rows{Format: format}, ids != nil}, tell)
@@ -91,11 +99,11 @@ func runStats(ctx context.Context, dockerCLI command.Cli, names []string, option
 }
 
 // idsOf are the containers of the sessions named, nil where none is.
-func idsOf(ctx context.Context, dockerCLI command.Cli, names []string) ([]string, error) {
+func idsOf(ctx context.Context, dockerCLI command.Cli, where *catalog.Catalog, names []string) ([]string, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	found, err := session.FindAll(ctx, dockerCLI.Client(), names)
+	found, err := session.FindAll(ctx, dockerCLI.Client(), names, session.In(where))
 	if err != nil {
 		return nil, err
 	}
@@ -103,6 +111,9 @@ func idsOf(ctx context.Context, dockerCLI command.Cli, names []string) ([]string
 	var errs []error
 	for _, f := range found {
 		ids = append(ids, f.Session.ID)
+		if f.Err == nil {
+			f.Err = f.Session.Check("measure")
+		}
 		errs = append(errs, f.Err)
 	}
 	return ids, errors.Join(errs...)

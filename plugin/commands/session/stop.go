@@ -22,6 +22,7 @@ import (
 func newStopCommand(dockerCLI command.Cli) *cobra.Command {
 	var timeout int
 	var where contexts.Options
+	var force bool
 	cmd := &cobra.Command{
 		Use:   "stop [OPTIONS] SESSION [SESSION...]",
 		Short: "Stop one or more sessions, keeping their disks",
@@ -29,14 +30,17 @@ func newStopCommand(dockerCLI command.Cli) *cobra.Command {
 paused session is resumed first, so that it can shut down cleanly. The
 workspace's before_stop hook runs in each session first, and its output is shown;
 one that fails or takes too long does not keep the session running. One that was
-launched with --rm is deleted with all that is not in named volumes.` + helpCertainly,
+launched with --rm is deleted with all that is not in named volumes.
+
+A session that is managed by Kasm is asked about first: its server will see what is
+done, and may act against it.` + helpCertainly,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var wait *int
 			if cmd.Flags().Changed("timeout") {
 				wait = &timeout
 			}
-			return each(cmd.Context(), dockerCLI, &where, args, func(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
+			return each(cmd.Context(), dockerCLI, &where, args, askForKasm(cmd.Context(), dockerCLI, "stopped", force), func(ctx context.Context, dockerCLI command.Cli, s session.Session) error {
 				err := session.StopSession(ctx, dockerCLI.Client(), s, stopOptions(ctx, dockerCLI, s, wait))
 				if err != nil || !s.Remove {
 					return err
@@ -51,6 +55,7 @@ launched with --rm is deleted with all that is not in named volumes.` + helpCert
 		ValidArgsFunction: completeIn(dockerCLI, &where, session.Stop),
 	}
 	where.Install(cmd, dockerCLI)
+	forceFlag(cmd, &force)
 	cmd.Flags().IntVarP(&timeout, "timeout", "t", 0, "Seconds to wait before killing the session")
 	return cmd
 }

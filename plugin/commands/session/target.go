@@ -13,6 +13,7 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
 
@@ -49,6 +50,12 @@ func (t target) explain(err error) error {
 	return err
 }
 
+// everywhere tells whether it is a session that no engine has: one of a server, which
+// the user's own records tell of in each context.
+func (t target) everywhere() bool {
+	return t.err == nil && t.session.Kind == session.Server && t.session.Scope != session.ScopeEngine
+}
+
 // found is what a command is to work on.
 type found struct {
 	targets []target
@@ -56,6 +63,17 @@ type found struct {
 	err   error
 	set   *contexts.Set
 	close func()
+}
+
+// sessions are the targets that are there.
+func (f found) sessions() []target {
+	var there []target
+	for _, t := range f.targets {
+		if t.err == nil {
+			there = append(there, t)
+		}
+	}
+	return there
 }
 
 // How sure it has to be that no other session is meant by a name.
@@ -116,14 +134,28 @@ func find(ctx context.Context, dockerCLI command.Cli, where *contexts.Options, n
 	return out, nil
 }
 
-// look asks one engine for sessions, by their names.
+// look asks one engine for sessions, by their names. Where it only has to be shown
+// what they are, the workspaces that images tell are added.
 func look(ctx context.Context, dockerCLI command.Cli, names []string, free bool) (map[string]target, error) {
-	answers, err := session.FindAll(ctx, dockerCLI.Client(), names)
+	var options []session.FindOption
+	if !free {
+		options = append(options, session.ByImage(catalog.ByImage(ctx)))
+	}
+	answers, err := findHere(ctx, dockerCLI, names, options...)
 	if err != nil {
 		return nil, err
 	}
+	if contexts.Name(dockerCLI) != "" {
+		// Sessions of servers are in no context: others tell of them as well.
+		for _, f := range answers {
+			if session.Silent(f.Err) {
+				return nil, f.Err
+			}
+		}
+	}
 	var busy []lock.Holder
-	if free {
+	// Of what is no container no snapshot is made.
+	if free && slices.ContainsFunc(answers, func(f session.Found) bool { return f.Err == nil && f.Session.ID != "" }) {
 		if busy, err = snapshots(ctx, dockerCLI); err != nil {
 			return nil, err
 		}
@@ -198,6 +230,7 @@ func choose(arg string, asked []string, answers []contexts.Answer[map[string]tar
 			if none.Plain || len(none.Near) > 0 {
 				near[context] = fmt.Errorf("context %q: %w", context, none)
 			}
+		case ok && t.everywhere() && slices.ContainsFunc(there, target.everywhere):
 		case ok:
 			there = append(there, t)
 		}

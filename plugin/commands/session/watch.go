@@ -13,6 +13,7 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/session"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/screen"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
@@ -32,20 +33,25 @@ func watch(ctx context.Context, dockerCLI command.Cli, format formatter.Format, 
 		return write(formatter.Context{Output: display.Writer(out), Format: format, Trunc: !options.noTrunc}, list, dockerCLI.CurrentContext())
 	}
 	changes := screen.Changes[session.Session]{
-		Key:   func(s session.Session) string { return s.ID },
+		Key:   func(s session.Session) string { return s.Target() },
 		Facts: facts,
 		Gone: func(s session.Session) session.Session {
 			s.State, s.Status, s.Ports = gone, "", nil
 			return s
 		},
 	}
+	where, err := catalog.Open(dockerCLI, catalog.Any)
+	if err != nil {
+		return err
+	}
+	defer where.Close()
 	news := screen.Rows{Format: format}
 	return screen.Show(ctx, dockerCLI, func(ctx context.Context, tell func(screen.View)) error {
 		var view screen.View
 		var failed error
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		err := session.Watch(ctx, dockerCLI.Client(), session.ListOptions{All: options.all, Filters: options.filter.Value()}, func(n session.News) {
+		err := session.Watch(ctx, dockerCLI.Client(), session.ListOptions{All: options.all, Filters: options.filter.Value(), Roster: where, ByImage: catalog.ByImage(ctx)}, func(n session.News) {
 			view.News, view.Problem = nil, ""
 			if n.Err != nil {
 				view.Problem = fmt.Sprintf("the engine cannot be followed, and is tried again: %s", n.Err)

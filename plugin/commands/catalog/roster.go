@@ -1,0 +1,110 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/docker/cli/cli/config"
+
+	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
+)
+
+// Sessions are the user's records of sessions, beside the catalog.
+func Sessions() *roster.Store {
+	return roster.Open(filepath.Join(config.Dir(), "kasm", "sessions"))
+}
+
+// Records returns the records of sessions that can be read, and the errors of all
+// others joined.
+func (c *Catalog) Records(ctx context.Context) ([]roster.Record, error) {
+	return Sessions().List(ctx)
+}
+
+// AddRecord keeps a record of a session, beside its workspace's catalog.
+func (c *Catalog) AddRecord(ctx context.Context, r roster.Record) error {
+	return Sessions().Add(ctx, r)
+}
+
+// RemoveRecord removes a record of a session; one that is gone already counts as
+// removed.
+func (c *Catalog) RemoveRecord(ctx context.Context, r roster.Record) error {
+	return Sessions().Remove(ctx, r.ID)
+}
+
+// Missing drops the records of containers that their engine says it does not have.
+// What cannot be told leaves them: another engine may have been asked.
+func (c *Catalog) Missing(ctx context.Context, records []roster.Record) {
+	api := c.dockerCLI.Client()
+	records = slices.DeleteFunc(records, func(r roster.Record) bool { return r.Host != c.dockerCLI.DockerEndpoint().Host })
+	if len(records) == 0 {
+		return
+	}
+	info, err := engine.Inspect(ctx, api)
+	if err != nil {
+		return
+	}
+	for _, r := range records {
+		if r.Engine != info.ID {
+			continue
+		}
+		if _, err := api.ContainerInspect(ctx, r.Container); cerrdefs.IsNotFound(err) {
+			_ = c.RemoveRecord(ctx, r) // the next time, then
+		}
+	}
+}
+
+// ByImage returns a function that tells which workspace of the user's has an image,
+// as session.ListOptions.ByImage wants it. The files are read when it is first
+// called; one that cannot be read has no image.
+func ByImage(ctx context.Context) func(image, id string) (name, friendly string) {
+	var list []*workspace.Workspace
+	read := false
+	return func(image, id string) (string, string) {
+		if !read {
+			list, _ = User().List(ctx)
+			read = true
+		}
+		var found *workspace.Workspace
+		for _, ws := range list {
+			if ws.Type != workspace.TypeContainer || !sameImage(ws, image, id) {
+				continue
+			}
+			if found != nil {
+				return "", ""
+			}
+			found = ws
+		}
+		if found == nil {
+			return "", ""
+		}
+		return found.Name, found.DisplayName()
+	}
+}
+
+func sameImage(ws *workspace.Workspace, image, id string) bool {
+	if ws.Snapshot != nil && ws.Snapshot.ImageID != "" {
+		return ws.Snapshot.ImageID == id
+	}
+	a, errA := reference.ParseNormalizedNamed(ws.Image)
+	b, errB := reference.ParseNormalizedNamed(image)
+	return errors.Join(errA, errB) == nil && reference.TagNameOnly(a).String() == reference.TagNameOnly(b).String()
+}
+
+// EngineID is what the current context's engine calls itself.
+func (c *Catalog) EngineID(ctx context.Context) (string, error) {
+	info, err := engine.Inspect(ctx, c.dockerCLI.Client())
+	if err != nil {
+		return "", err
+	}
+	if info.ID == "" {
+		return "", fmt.Errorf("the engine at %s does not tell its id", c.dockerCLI.DockerEndpoint().Host)
+	}
+	return info.ID, nil
+}
