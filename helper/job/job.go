@@ -18,6 +18,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
 	"github.com/docker-kasm/docker-kasm/internal/push"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
 	"github.com/docker-kasm/docker-kasm/internal/task"
@@ -27,7 +28,10 @@ import (
 type Jobs struct {
 	Engine  *client.Client
 	Catalog snapshot.Catalog
-	Tasks   *task.Store
+	// Roster has the sessions of the engine's catalog that no label tells of; nil
+	// is for none.
+	Roster *roster.Store
+	Tasks  *task.Store
 	// Records is where pushes that fail are kept, Locks where snapshots keep the
 	// locks of this helper.
 	Records push.Records
@@ -50,7 +54,7 @@ func (j *Jobs) Submit(ctx context.Context, owner string, n helperapi.NewTask) (t
 	var request any
 	switch {
 	case n.Snapshot != nil && n.Pull == nil:
-		s, err := session.Find(ctx, j.Engine, n.Snapshot.Session)
+		s, err := session.Find(ctx, j.Engine, n.Snapshot.Session, session.In(j.known(n.Snapshot)), session.AnyContainer())
 		if err != nil {
 			return task.Task{}, err
 		}

@@ -70,7 +70,7 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	pipeline := &snapshot.Pipeline{
-		API: j.Engine, Catalog: withParent{j.Catalog, j, run, asked}, Auth: asker(run), Pusher: j.pusher(run),
+		API: j.Engine, Catalog: withParent{j.Catalog, j, run, asked}, Roster: j.known(&asked), Auth: asker(run), Pusher: j.pusher(run),
 		RegisterFirst: true, RegisterFlags: " --scope engine", LockDir: j.Locks,
 		Now: func() time.Time { return time.Now().In(time.FixedZone("", asked.UTCOffset)) },
 		Sink: func(e snapshot.Event) {
@@ -217,7 +217,7 @@ func (j *Jobs) goOn(ctx context.Context, run *task.Run, asked helperapi.Snapshot
 	if !asked.Delete {
 		return nil
 	}
-	_, err = session.Find(ctx, j.Engine, run.Task().Key)
+	_, err = session.Find(ctx, j.Engine, run.Task().Key, session.AnyContainer())
 	if cerrdefs.IsNotFound(err) {
 		return nil
 	}

@@ -31,6 +31,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
 	"github.com/docker-kasm/docker-kasm/internal/lifetime"
 	"github.com/docker-kasm/docker-kasm/internal/push"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/internal/version"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
@@ -68,7 +69,7 @@ engine's own socket, and nobody else.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.data, "data", "/var/lib/docker-kasm", "Folder for workspaces, tasks and lifetimes")
+	flags.StringVar(&o.data, "data", "/var/lib/docker-kasm", "Folder for workspaces, sessions, tasks and lifetimes")
 	flags.StringVar(&o.socket, "socket", dial.Socket, "Socket to answer on, unless systemd passes one")
 	flags.StringVar(&o.group, "group", "", "Group that may use the socket, besides its owner")
 	flags.StringVarP(&o.host, "host", "H", "", "Engine's socket (default is that of DOCKER_HOST, or of the system)")
@@ -166,8 +167,12 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	records := push.OpenRecords(filepath.Join(o.data, "pushes"))
 	records.Sweep()
+	sessions := roster.Open(filepath.Join(o.data, "sessions"))
+	if err := sessions.Sweep(ctx); err != nil {
+		return err
+	}
 	jobs := &job.Jobs{
-		Engine: engine, Catalog: books.As("kasm-helper"), Tasks: tasks,
+		Engine: engine, Catalog: books.As("kasm-helper"), Roster: sessions, Tasks: tasks,
 		Records: records, Locks: filepath.Join(o.data, "locks"),
 		Pulling: watcher.Pulling, Log: log,
 	}
@@ -190,7 +195,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	socket := l.Addr().String()
 	v := version.Get()
 	s := &server.Server{
-		Shelf: books, Tasks: tasks, Jobs: jobs, Watcher: watcher, Lifetimes: lifetimes, Feed: news, Engine: engine, Disk: room(engine, o.data), Log: log, Started: time.Now(),
+		Shelf: books, Roster: sessions, Tasks: tasks, Jobs: jobs, Watcher: watcher, Lifetimes: lifetimes, Feed: news, Engine: engine, Disk: room(engine, o.data), Log: log, Started: time.Now(),
 		Version: helperapi.VersionInfo{Version: v.Version, Commit: v.Revision, API: []string{helperapi.Version}},
 	}
 	group, ctx := errgroup.WithContext(ctx)

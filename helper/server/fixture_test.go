@@ -22,6 +22,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/helper/shelf"
 	"github.com/docker-kasm/docker-kasm/internal/availability"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
@@ -110,7 +111,7 @@ func newFixture(t *testing.T) *fixture {
 		}
 	})
 	tasks.Start(t.Context())
-	f.server = &Server{Tasks: tasks, Jobs: fakeJobs{tasks}, Watcher: fakeWatcher{}, Lifetimes: fakeLifetimes{}, Feed: &feed.Feed{}, Shelf: books, Engine: f.engine, Log: log, Version: helperapi.VersionInfo{Version: "v1.2.3", API: []string{"v1"}}}
+	f.server = &Server{Tasks: tasks, Jobs: fakeJobs{tasks}, Watcher: fakeWatcher{}, Lifetimes: fakeLifetimes{}, Feed: &feed.Feed{}, Shelf: books, Roster: roster.Open(filepath.Join(f.dir, "sessions")), Engine: f.engine, Log: log, Version: helperapi.VersionInfo{Version: "v1.2.3", API: []string{"v1"}}}
 	return f
 }
 

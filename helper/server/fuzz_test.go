@@ -18,6 +18,8 @@ func FuzzRequest(f *testing.F) {
 		{"PUT", "/v1/workspaces/a", `image = "x"`},
 		{"DELETE", "/v1/workspaces/a", ""},
 		{"POST", "/v1/sessions/abc/extend", `{"Seconds":60}`},
+		{"PUT", "/v1/sessions/0123456789abcdef", `{"Kind":"server","Name":"s","Workspace":"a"}`},
+		{"DELETE", "/v1/sessions/0123456789abcdef", ""},
 		{"POST", "/v1/tasks/ffffffffffff/retry", `{"Credentials":{}}`},
 		{"GET", "/v1/tasks/%2e%2e%2f/log?follow=true", ""},
 		{"GET", "/v1/workspaces/a%0ab", ""},

@@ -15,6 +15,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/helper/feed"
 	"github.com/docker-kasm/docker-kasm/helper/shelf"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/task"
 )
 
@@ -29,7 +30,9 @@ const (
 
 // Server is the helper's API.
 type Server struct {
-	Shelf   *shelf.Shelf
+	Shelf *shelf.Shelf
+	// Roster has the sessions of the shelf's workspaces that no label tells of.
+	Roster  *roster.Store
 	Tasks   *task.Store
 	Jobs    Jobs
 	Watcher Watcher
@@ -79,6 +82,9 @@ func (s *Server) Routes() []Route {
 		{http.MethodPost, v + "/tasks/{id}/retry", s.retryTask, false},
 		{http.MethodGet, v + "/tasks/{id}/log", s.taskLog, true},
 		{http.MethodGet, v + "/events", s.events, true},
+		{http.MethodGet, v + "/sessions", s.listSessions, false},
+		{http.MethodPut, v + "/sessions/{id}", s.putSession, false},
+		{http.MethodDelete, v + "/sessions/{id}", s.deleteSession, false},
 		{http.MethodGet, v + "/sessions/{id}/expiry", s.sessionExpiry, false},
 		{http.MethodPost, v + "/sessions/{id}/extend", s.extendSession, false},
 		{http.MethodGet, "/metrics", s.scrape, false},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/internal/availability"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
@@ -105,6 +106,18 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"PUT", "/v1/workspaces/c", long, create, 413},
 		{"PUT", "/v1/workspaces/UPPER", `image = "x"`, create, 422},
 		{"PUT", "/v1/workspaces/..%2fup", `image = "x"`, create, 422},
+		{"GET", "/v1/sessions", "", nil, 200},
+		{"PUT", "/v1/sessions/0123456789abcdef", `{"Kind":"server","Name":"s1","Workspace":"a","Created":"2026-01-01T00:00:00Z","Address":"rdp://host"}`, nil, 201},
+		{"PUT", "/v1/sessions/0123456789abcdef", `{"Kind":"server","Name":"s2","Workspace":"a","Created":"2026-01-01T00:00:00Z","Address":"rdp://host"}`, nil, 412},
+		{"PUT", "/v1/sessions/1123456789abcdef", `{"Kind":"server","Name":"s1","Workspace":"a","Created":"2026-01-01T00:00:00Z","Address":"rdp://host"}`, nil, 412},
+		{"PUT", "/v1/sessions/1123456789abcdef", `{"Kind":"server","Name":"s2","Workspace":"none","Created":"2026-01-01T00:00:00Z","Address":"rdp://host"}`, nil, 422},
+		{"PUT", "/v1/sessions/1123456789abcdef", `{"Kind":"server","Name":"s2","Workspace":"a","Created":"2026-01-01T00:00:00Z","Address":"file:///etc"}`, nil, 422},
+		{"PUT", "/v1/sessions/..%2f..%2fx", `{"Kind":"server","Name":"s2","Workspace":"a","Created":"2026-01-01T00:00:00Z","Address":"rdp://host"}`, nil, 422},
+		{"PUT", "/v1/sessions/1123456789abcdef", `{"Ki`, nil, 422},
+		{"GET", "/v1/sessions", "", nil, 200},
+		{"DELETE", "/v1/sessions/0123456789abcdef", "", nil, 204},
+		{"DELETE", "/v1/sessions/0123456789abcdef", "", nil, 204},
+		{"DELETE", "/v1/sessions/..%2f..%2fx", "", nil, 422},
 		{"GET", "/v1/workspaces", "", nil, 200},
 		{"GET", "/v1/workspaces/a", "", nil, 200},
 		{"GET", "/v1/workspaces/bad", "", nil, 200},
@@ -204,4 +217,39 @@ type engineFunc func()
 func (f engineFunc) ServerVersion(context.Context) (types.Version, error) {
 	f()
 	return types.Version{}, nil
+}
+
+func TestSessionsAreKeptForEveryone(t *testing.T) {
+	f := newFixture(t)
+	client := f.start(t)
+	if _, err := client.Catalog().CreateRaw(t.Context(), "win", []byte("type = \"server\"\nurl = \"rdp://host\"\n")); err != nil {
+		t.Fatal(err)
+	}
+	want := roster.Record{
+		ID: "0123456789abcdef", Kind: roster.Server, Name: "win-1", Workspace: "win", User: "ann",
+		Created: time.Unix(1, 0).UTC(), Address: "rdp://host",
+	}
+	if err := client.AddSession(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.AddSession(t.Context(), want); !errors.Is(err, roster.ErrExists) {
+		t.Errorf("added twice: %v", err)
+	}
+	bad := filepath.Join(f.dir, "sessions", "bad.toml")
+	if err := os.WriteFile(bad, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, err := f.client(t, "bob@desk").Sessions(t.Context())
+	want.Scope = session.ScopeEngine
+	if len(list) != 1 || list[0] != want || err == nil || !strings.Contains(err.Error(), bad) {
+		t.Errorf("%+v %v", list, err)
+	}
+	for range 2 { // what is gone is removed
+		if err := client.RemoveSession(t.Context(), want.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, _ := client.Sessions(t.Context()); len(list) != 0 {
+		t.Errorf("%+v", list)
+	}
 }

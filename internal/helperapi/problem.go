@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
@@ -53,6 +54,11 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("the helper answered %d %s", p.Status, p.Title)
 }
 
+// Is tells whether the problem stands for an error of package roster.
+func (p *Problem) Is(target error) bool {
+	return target == roster.ErrExists && p.Type == KindExists
+}
+
 // Unwrap returns the error of package workspace that the problem stands for.
 func (p *Problem) Unwrap() error {
 	switch p.Type {
@@ -78,7 +84,7 @@ func AsProblem(err error) *Problem {
 		return p
 	case errors.Is(err, workspace.ErrNotFound):
 		return &Problem{Type: KindNotFound, Title: "Not found", Status: http.StatusNotFound, Detail: err.Error()}
-	case errors.Is(err, workspace.ErrExists):
+	case errors.Is(err, workspace.ErrExists), errors.Is(err, roster.ErrExists):
 		return &Problem{Type: KindExists, Title: "Already there", Status: http.StatusPreconditionFailed, Detail: err.Error()}
 	case errors.Is(err, workspace.ErrConflict):
 		return &Problem{Type: KindConflict, Title: "Changed meanwhile", Status: http.StatusPreconditionFailed, Detail: err.Error()}

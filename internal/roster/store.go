@@ -30,6 +30,20 @@ const (
 // Store is a folder with a file for each record.
 type Store struct{ dir string }
 
+// FileError says that a record cannot be read.
+type FileError struct {
+	// Name is the file's, without its extension.
+	Name, Path string
+	Err        error
+}
+
+func (e *FileError) Error() string {
+	return fmt.Sprintf("read the record of a session %s: %s; mend the file, or remove it", e.Path, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *FileError) Unwrap() error { return e.Err }
+
 // Open returns the records in dir, which is made with the first one.
 func Open(dir string) *Store { return &Store{dir} }
 
@@ -55,7 +69,7 @@ func (s *Store) List(context.Context) ([]Record, error) {
 		switch r, err := read(id, s.path(id)); {
 		case errors.Is(err, fs.ErrNotExist): // removed since the folder was read
 		case err != nil:
-			errs = append(errs, fmt.Errorf("read the record of a session %s: %w; mend the file, or remove it", s.path(id), err))
+			errs = append(errs, &FileError{Name: id, Path: s.path(id), Err: err})
 		default:
 			list = append(list, r)
 		}
@@ -127,6 +141,12 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 		}
 		return nil
 	})
+}
+
+// Sweep removes what a process that was killed has left of a file it was writing,
+// as each write does.
+func (s *Store) Sweep(ctx context.Context) error {
+	return s.locked(ctx, func() error { return nil })
 }
 
 // locked keeps other processes' changes out while do runs, and removes what one

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -21,28 +22,60 @@ func Sessions() *roster.Store {
 	return roster.Open(filepath.Join(config.Dir(), "kasm", "sessions"))
 }
 
-// Records returns the records of sessions that can be read, and the errors of all
-// others joined.
+// patience is how long the helper may take to tell its records: nobody waits longer
+// for a list of sessions.
+const patience = 10 * time.Second
+
+// Records returns the records of sessions that can be read, the user's and the
+// helper's, and the errors of all others joined.
 func (c *Catalog) Records(ctx context.Context) ([]roster.Record, error) {
-	return Sessions().List(ctx)
+	list, err := Sessions().List(ctx)
+	client, none := c.sharing(ctx)
+	if client == nil {
+		return list, errors.Join(err, none)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	shared, unread := client.Sessions(ctx)
+	if unread != nil {
+		unread = fmt.Errorf("ask for the sessions that the helper keeps: %w", unread)
+	}
+	return append(list, shared...), errors.Join(err, unread)
 }
 
 // AddRecord keeps a record of a session, beside its workspace's catalog.
 func (c *Catalog) AddRecord(ctx context.Context, r roster.Record) error {
-	return Sessions().Add(ctx, r)
+	if r.Scope != ScopeShare {
+		return Sessions().Add(ctx, r)
+	}
+	client, err := c.Helper(ctx)
+	if err != nil {
+		return err
+	}
+	return client.AddSession(ctx, r)
 }
 
 // RemoveRecord removes a record of a session; one that is gone already counts as
 // removed.
 func (c *Catalog) RemoveRecord(ctx context.Context, r roster.Record) error {
-	return Sessions().Remove(ctx, r.ID)
+	if r.Scope != ScopeShare {
+		return Sessions().Remove(ctx, r.ID)
+	}
+	client, err := c.Helper(ctx)
+	if err != nil {
+		return err
+	}
+	return client.RemoveSession(ctx, r.ID)
 }
 
 // Missing drops the records of containers that their engine says it does not have.
 // What cannot be told leaves them: another engine may have been asked.
 func (c *Catalog) Missing(ctx context.Context, records []roster.Record) {
 	api := c.dockerCLI.Client()
-	records = slices.DeleteFunc(records, func(r roster.Record) bool { return r.Host != c.dockerCLI.DockerEndpoint().Host })
+	// The helper's records are of its engine, wherever it was reached.
+	records = slices.DeleteFunc(records, func(r roster.Record) bool {
+		return r.Scope != ScopeShare && r.Host != c.dockerCLI.DockerEndpoint().Host
+	})
 	if len(records) == 0 {
 		return
 	}

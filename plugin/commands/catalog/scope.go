@@ -97,21 +97,31 @@ func (c *Catalog) Helper(ctx context.Context) (*helperapi.Client, error) {
 // share is the engine's catalog, nil if nothing is wanted of it or there is no
 // helper.
 func (c *Catalog) share(ctx context.Context) (store, error) {
-	if c.scope == ScopeUser {
-		return nil, nil
-	}
-	client, err := c.Helper(ctx)
-	// An engine that does not answer takes nothing from the user's own catalog.
-	if c.scope == Any && (errors.Is(err, dial.ErrNone) || engine.ConnectionLost(err)) {
-		return nil, nil
-	}
-	if err != nil {
+	client, err := c.sharing(ctx)
+	if client == nil {
 		return nil, err
 	}
 	if c.shared == nil {
 		c.shared = client.Catalog()
 	}
 	return c.shared, nil
+}
+
+// sharing is the client of the helper, nil if nothing is wanted of it or there is
+// none.
+func (c *Catalog) sharing(ctx context.Context) (*helperapi.Client, error) {
+	if c.scope == ScopeUser {
+		return nil, nil
+	}
+	client, err := c.Helper(ctx)
+	// An engine that does not answer takes nothing from what is the user's own.
+	if c.scope == Any && (errors.Is(err, dial.ErrNone) || engine.ConnectionLost(err)) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return client, nil
 }
 
 // Availability tells whether a workspace of the engine's catalog could be launched
