@@ -167,7 +167,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	}
 	records := push.OpenRecords(filepath.Join(o.data, "pushes"))
 	records.Sweep()
-	sessions := roster.Open(filepath.Join(o.data, "sessions"))
+	sessions := roster.OpenMarked(filepath.Join(o.data, dial.Sessions))
 	if err := sessions.Sweep(ctx); err != nil {
 		return err
 	}

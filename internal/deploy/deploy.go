@@ -40,7 +40,7 @@ const (
 	// repository is the name of the helper's images, whose tags tell what is in
 	// them.
 	repository = dial.Volume
-	data       = "/var/lib/docker-kasm"
+	data       = dial.Data
 )
 
 // API is what is asked of the engine.

@@ -16,6 +16,8 @@ import (
 	"github.com/docker/cli/cli/connhelper/ssh"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/volume"
+
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 )
 
 // A helper shows itself on its engine by a volume, which one request finds by
@@ -44,6 +46,13 @@ const Binary = "kasm-helper"
 // has its socket.
 const Socket = "/run/docker-kasm/helper.sock"
 
+// Data is where a helper in a container has its data, and Sessions the folder in it
+// that has the records of sessions.
+const (
+	Data     = "/var/lib/docker-kasm"
+	Sessions = "sessions"
+)
+
 // ErrNone means that the engine has no helper.
 var ErrNone = errors.New("this engine has no helper: `docker kasm helper install` sets one up")
 
@@ -52,6 +61,35 @@ type API interface {
 	Execer
 	ContainerInspect(ctx context.Context, container string) (container.InspectResponse, error)
 	VolumeInspect(ctx context.Context, volumeID string) (volume.Volume, error)
+}
+
+// Looker is what is asked of the engine to look for a helper without a connection.
+type Looker interface {
+	VolumeInspect(ctx context.Context, volumeID string) (volume.Volume, error)
+	ContainerStatPath(ctx context.Context, container, path string) (container.PathStat, error)
+}
+
+// MayRecord tells, without a connection to it, whether the helper of an engine may
+// have records of sessions: one in a container is looked into, which costs much less.
+func MayRecord(ctx context.Context, api Looker) (bool, error) {
+	mark, err := api.VolumeInspect(ctx, Volume)
+	if cerrdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for the helper: %w", err)
+	}
+	if mark.Labels[LabelKind] != Container {
+		return true, nil
+	}
+	_, err = api.ContainerStatPath(ctx, Volume, path.Join(Data, Sessions, roster.Mark))
+	if cerrdefs.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look into the helper: %w", err)
+	}
+	return true, nil
 }
 
 // Way is a way to an engine's helper.

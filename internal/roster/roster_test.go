@@ -180,3 +180,34 @@ func TestAWriteRemovesWhatAKilledOneLeft(t *testing.T) {
 		t.Error("it is still there")
 	}
 }
+
+func TestAMarkTellsWhetherThereAreRecords(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	s := OpenMarked(dir)
+	marked := func() bool {
+		_, err := os.Stat(filepath.Join(dir, Mark))
+		return err == nil
+	}
+	if err := s.Sweep(t.Context()); err != nil || marked() {
+		t.Fatal("marked without records", err)
+	}
+	a, b := server(t, "a1"), server(t, "b1")
+	for _, r := range []Record{a, b} {
+		if err := s.Add(t.Context(), r); err != nil || !marked() {
+			t.Fatal("not marked", err)
+		}
+	}
+	if err := s.Remove(t.Context(), a.ID); err != nil || !marked() {
+		t.Fatal("one is left", err)
+	}
+	// What was put there by hand counts once the store is opened again.
+	if err := os.Remove(filepath.Join(dir, Mark)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sweep(t.Context()); err != nil || !marked() {
+		t.Fatal("not marked again", err)
+	}
+	if err := s.Remove(t.Context(), b.ID); err != nil || marked() {
+		t.Fatal("none is left", err)
+	}
+}

@@ -27,8 +27,15 @@ const (
 	maxFile = 64 << 10
 )
 
+// Mark is a file in the folder of a marked store, which is there as long as there
+// are records: who can only look for a file knows by it whether to ask.
+const Mark = ".some"
+
 // Store is a folder with a file for each record.
-type Store struct{ dir string }
+type Store struct {
+	dir    string
+	marked bool
+}
 
 // FileError says that a record cannot be read.
 type FileError struct {
@@ -45,7 +52,10 @@ func (e *FileError) Error() string {
 func (e *FileError) Unwrap() error { return e.Err }
 
 // Open returns the records in dir, which is made with the first one.
-func Open(dir string) *Store { return &Store{dir} }
+func Open(dir string) *Store { return &Store{dir: dir} }
+
+// OpenMarked is Open for a store that keeps Mark.
+func OpenMarked(dir string) *Store { return &Store{dir: dir, marked: true} }
 
 func (s *Store) path(id string) string { return filepath.Join(s.dir, id+extension) }
 
@@ -167,5 +177,27 @@ func (s *Store) locked(ctx context.Context, do func() error) error {
 		return fmt.Errorf("lock the records of sessions: %w", err)
 	}
 	leftover.Remove(s.dir, "")
-	return errors.Join(do(), lock.Close())
+	return errors.Join(do(), s.mark(), lock.Close())
+}
+
+// mark makes or removes Mark, whether the records can be read or not.
+func (s *Store) mark() error {
+	if !s.marked {
+		return nil
+	}
+	path := filepath.Join(s.dir, Mark)
+	files, err := filepath.Glob(filepath.Join(s.dir, "*"+extension))
+	switch {
+	case err != nil:
+	case len(files) > 0:
+		err = os.WriteFile(path, nil, 0o600)
+	default:
+		if err = os.Remove(path); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("mark that there are records of sessions: %w", err)
+	}
+	return nil
 }

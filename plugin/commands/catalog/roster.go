@@ -12,6 +12,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/docker/cli/cli/config"
 
+	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
@@ -30,17 +31,32 @@ const patience = 10 * time.Second
 // helper's, and the errors of all others joined.
 func (c *Catalog) Records(ctx context.Context) ([]roster.Record, error) {
 	list, err := Sessions().List(ctx)
-	client, none := c.sharing(ctx)
-	if client == nil {
-		return list, errors.Join(err, none)
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	shared, unread := client.Sessions(ctx)
+	shared, unread := c.sharedRecords(ctx)
 	if unread != nil {
 		unread = fmt.Errorf("ask for the sessions that the helper keeps: %w", unread)
 	}
 	return append(list, shared...), errors.Join(err, unread)
+}
+
+// sharedRecords are those of the helper. It is asked only if it has any: most have
+// none, and a connection to one in a container takes the engine long.
+func (c *Catalog) sharedRecords(ctx context.Context) ([]roster.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	some, err := dial.MayRecord(ctx, c.dockerCLI.Client())
+	// Of an engine that does not answer, who lists its containers tells. One that
+	// shows its volumes to nobody shows no helper either.
+	if engine.ConnectionLost(err) || cerrdefs.IsPermissionDenied(err) || err == nil && !some {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	client, err := c.sharing(ctx)
+	if client == nil {
+		return nil, err
+	}
+	return client.Sessions(ctx)
 }
 
 // AddRecord keeps a record of a session, beside its workspace's catalog.
