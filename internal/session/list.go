@@ -35,7 +35,8 @@ type ListOptions struct {
 	Roster Roster
 	// ByImage returns the name and friendly name of the one workspace that has an
 	// image, by reference or id, and "" if there is none, or several. It is asked
-	// about sessions whose labels do not tell their workspace; nil leaves those.
+	// about sessions whose labels do not tell their workspace, once Filters have
+	// been applied; nil leaves those.
 	ByImage func(image, id string) (name, friendly string)
 	// Inspect is used to look for the user of sessions whose labels do not tell
 	// it, a call each; nil leaves those.
@@ -90,38 +91,53 @@ func List(ctx context.Context, api Lister, opts ListOptions) ([]Session, error) 
 	if missing := adopt(sessions, known); len(missing) > 0 && all && theirs.Len() == 0 {
 		opts.Roster.Missing(ctx, missing)
 	}
-	opts.complete(ctx, sessions)
+	opts.findUsers(ctx, sessions)
 	sessions = slices.DeleteFunc(sessions, func(s Session) bool {
 		return s.Kind == Plain && !opts.Plain || !matches(s, opts.Filters)
 	})
+	opts.guess(sessions)
 	sessions = append(sessions, servers(known, opts.Filters)...)
 	slices.SortStableFunc(sessions, func(a, b Session) int { return cmp.Compare(b.Created.Unix(), a.Created.Unix()) })
 	return sessions, unread
 }
 
-// complete adds what labels do not tell of sessions that somebody else has made.
-func (o ListOptions) complete(ctx context.Context, sessions []Session) {
+// made tells whether somebody else has made a session, of a Kasm image.
+func (s Session) made() bool { return s.Kind == Agent || s.Kind == Image }
+
+// findUsers looks for the users that labels do not tell.
+func (o ListOptions) findUsers(ctx context.Context, sessions []Session) {
+	if o.Inspect == nil {
+		return
+	}
 	var looks errgroup.Group
 	looks.SetLimit(16)
 	for i := range sessions {
 		s := &sessions[i]
-		if s.Kind != Agent && s.Kind != Image {
+		if !s.made() || s.User != "" {
 			continue
 		}
-		if o.ByImage != nil && s.Workspace == "" {
-			s.Workspace, s.ByImage = o.ByImage(s.Image, s.ImageID)
-		}
-		if o.Inspect != nil && s.User == "" {
-			looks.Go(func() error {
-				// One that is gone by now, or cannot be looked at, hides nothing.
-				if c, err := o.Inspect(ctx, s.ID); err == nil && c.Config != nil {
-					s.User = kasmUser(c.Config.Env)
-				}
-				return nil
-			})
-		}
+		looks.Go(func() error {
+			// One that is gone by now, or cannot be looked at, hides nothing.
+			if c, err := o.Inspect(ctx, s.ID); err == nil && c.Config != nil {
+				s.User = kasmUser(c.Config.Env)
+			}
+			return nil
+		})
 	}
 	_ = looks.Wait()
+}
+
+// guess adds the workspaces that only images tell. It comes after all filters: what
+// is done with the sessions of a workspace is not to be done with others.
+func (o ListOptions) guess(sessions []Session) {
+	if o.ByImage == nil {
+		return
+	}
+	for i := range sessions {
+		if s := &sessions[i]; s.made() && s.Workspace == "" {
+			s.Workspace, s.ByImage = o.ByImage(s.Image, s.ImageID)
+		}
+	}
 }
 
 // disownInherited corrects sessions whose labels stem from their image.

@@ -164,7 +164,7 @@ func (d *Details) readEnvironment(ctx context.Context, api Viewer, c container.I
 	}
 	show := o.ShowSecrets && d.Kind != Agent
 	d.Environment = environment(c.Config.Env, inImage, show)
-	if d.Kind == Agent || d.Kind == Image {
+	if d.made() {
 		if d.User == "" {
 			d.User = kasmUser(c.Config.Env)
 		}

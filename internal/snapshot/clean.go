@@ -128,7 +128,7 @@ func (j *job) provenance() map[string]string {
 		"org.opencontainers.image.created":   now,
 		"org.opencontainers.image.base.name": p.container.Config.Image,
 	}
-	if p.session.Kind == session.Managed && p.session.Workspace != "" {
+	if p.session.Workspace != "" && (p.session.Kind == session.Managed || p.session.Kind == session.Adopted) {
 		labels[LabelSnapshot+".workspace"] = p.session.Workspace
 	}
 	if d := repoDigest(p.parent); d != "" {

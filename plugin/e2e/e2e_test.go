@@ -312,6 +312,7 @@ func mask(text string, names ...string) string {
 	text = strings.NewReplacer(names...).Replace(text)
 	for _, m := range []struct{ pattern, with string }{
 		{`sha256:[0-9a-f]{64}`, "SHA256"},
+		{`\b[0-9a-f]{16}\b`, "SESSION"},
 		{`\b[0-9a-f]{12}\b`, "ID"},
 		{`-[0-9a-f]{6}\b`, "-ID"},
 		{`\d{4}-\d\d-\d\d\.\d\d\.\d\d(\.\d\d)?`, "STAMP"},
