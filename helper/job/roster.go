@@ -19,7 +19,7 @@ type known struct {
 
 // Records are those of the engine's catalog, and one for a container whose
 // workspace came with the task. A container that says itself what it is needs none.
-func (k known) Records(ctx context.Context) ([]roster.Record, error) {
+func (k known) Records(ctx context.Context, _ bool) ([]roster.Record, error) {
 	var list []roster.Record
 	var err error
 	if k.kept != nil {
@@ -33,6 +33,9 @@ func (k known) Records(ctx context.Context) ([]roster.Record, error) {
 	}
 	return list, err
 }
+
+// AtOnce is true: files are read.
+func (known) AtOnce() bool { return true }
 
 // Missing leaves the records to those who list all sessions.
 func (known) Missing(context.Context, []roster.Record) {}

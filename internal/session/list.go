@@ -68,7 +68,7 @@ func List(ctx context.Context, api Lister, opts ListOptions) ([]Session, error) 
 	all := opts.All || opts.Filters.Contains("state")
 	recorded := records(ctx, opts.Roster)
 	list, err := api.ContainerList(ctx, container.ListOptions{All: all, Size: opts.Size, Filters: theirs})
-	known, unread := recorded()
+	known, unread := recorded(err == nil)
 	if unread != nil {
 		unread = &recordsError{unread}
 	}

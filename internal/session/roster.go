@@ -12,27 +12,36 @@ import (
 
 // Roster knows the sessions that no label tells of.
 type Roster interface {
-	// Records returns those that can be read, and the errors of all others.
-	Records(ctx context.Context) ([]roster.Record, error)
+	// Records returns those that can be read, and the errors of all others. answers
+	// is false where the engine does not answer: it is then not asked for its helper.
+	Records(ctx context.Context, answers bool) ([]roster.Record, error)
+	// AtOnce tells whether the engine may well be asked two things at the same time:
+	// another connection to it costs nothing.
+	AtOnce() bool
 	// Missing is told the records of containers that the engine does not list: it
 	// may drop those whose container is gone for good.
 	Missing(ctx context.Context, records []roster.Record)
 }
 
-// records asks r in the background; the function that is returned waits for the
-// answer.
-func records(ctx context.Context, r Roster) func() ([]roster.Record, error) {
-	if r == nil {
-		return func() ([]roster.Record, error) { return nil, nil }
+// records begins to ask r, nil if there is none. The function that is returned gives
+// the answer once it is known whether the engine answers. Where a second connection
+// costs something, such as another log-in by ssh, it is the one that is there by then
+// which a question about the helper uses.
+func records(ctx context.Context, r Roster) func(answers bool) ([]roster.Record, error) {
+	switch {
+	case r == nil:
+		return func(bool) ([]roster.Record, error) { return nil, nil }
+	case !r.AtOnce():
+		return func(answers bool) ([]roster.Record, error) { return r.Records(ctx, answers) }
 	}
 	var list []roster.Record
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		list, err = r.Records(ctx)
+		list, err = r.Records(ctx, true)
 	}()
-	return func() ([]roster.Record, error) {
+	return func(bool) ([]roster.Record, error) {
 		<-done
 		return list, err
 	}

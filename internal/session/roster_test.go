@@ -37,12 +37,19 @@ func (b *boxes) ImageList(context.Context, image.ListOptions) ([]image.Summary, 
 
 // kept is a roster.
 type kept struct {
+	atOnce  bool
+	asked   []bool
 	list    []roster.Record
 	err     error
 	missing []string
 }
 
-func (k *kept) Records(context.Context) ([]roster.Record, error) { return k.list, k.err }
+func (k *kept) Records(_ context.Context, answers bool) ([]roster.Record, error) {
+	k.asked = append(k.asked, answers)
+	return k.list, k.err
+}
+
+func (k *kept) AtOnce() bool { return k.atOnce }
 
 func (k *kept) Missing(_ context.Context, list []roster.Record) {
 	for _, r := range list {
@@ -133,6 +140,20 @@ func TestAnEngineThatDoesNotAnswerHidesNoServer(t *testing.T) {
 	book.list = nil
 	if _, err := FindAll(t.Context(), api, []string{"db"}, In(book)); err == nil {
 		t.Error("there is nothing to find")
+	}
+}
+
+func TestAnEngineThatIsFarIsAskedOneAfterTheOther(t *testing.T) {
+	api := &boxes{err: errors.New("no engine")}
+	for _, atOnce := range []bool{false, true} {
+		book := &kept{atOnce: atOnce, list: []roster.Record{machine("1111111111111111", "win-1")}}
+		if list, err := List(t.Context(), api, ListOptions{Roster: book}); len(list) != 1 || err == nil {
+			t.Errorf("%v %v", list, err)
+		}
+		// By then it is known that the far one does not answer.
+		if !slices.Equal(book.asked, []bool{atOnce}) {
+			t.Errorf("at once: %v, asked %v", atOnce, book.asked)
+		}
 	}
 }
 

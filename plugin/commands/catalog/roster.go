@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -27,15 +28,25 @@ func Sessions() *roster.Store {
 // for a list of sessions.
 const patience = 10 * time.Second
 
-// Records returns the records of sessions that can be read, the user's and the
-// helper's, and the errors of all others joined.
-func (c *Catalog) Records(ctx context.Context) ([]roster.Record, error) {
+// Records returns the records of sessions that can be read, the user's and those of
+// the helper if the engine answers, and the errors of all others joined.
+func (c *Catalog) Records(ctx context.Context, answers bool) ([]roster.Record, error) {
 	list, err := Sessions().List(ctx)
+	if !answers {
+		return list, err
+	}
 	shared, unread := c.sharedRecords(ctx)
 	if unread != nil {
 		unread = fmt.Errorf("ask for the sessions that the helper keeps: %w", unread)
 	}
 	return append(list, shared...), errors.Join(err, unread)
+}
+
+// AtOnce tells whether the engine is on this machine, where a connection is made in no
+// time.
+func (c *Catalog) AtOnce() bool {
+	scheme, _, _ := strings.Cut(c.dockerCLI.DockerEndpoint().Host, "://")
+	return scheme == "unix" || scheme == "npipe"
 }
 
 // sharedRecords are those of the helper. It is asked only if it has any: most have

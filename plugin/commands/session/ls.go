@@ -59,7 +59,7 @@ changed are printed, and those that are in the list no more with the state "gone
 	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&options.all, "all", "a", false, "Show all sessions (default shows just running and paused)")
-	flags.BoolVarP(&options.quiet, "quiet", "q", false, "Only display container IDs")
+	flags.BoolVarP(&options.quiet, "quiet", "q", false, "Only display IDs")
 	flags.BoolVar(&options.noTrunc, "no-trunc", false, "Don't truncate output")
 	flags.BoolVarP(&options.size, "size", "s", false, "Display what each session has written to its disk")
 	flags.BoolVarP(&options.watch, "watch", "w", false, "Show the list again whenever it changes, until interrupted")
