@@ -194,11 +194,11 @@ func TestANameOfTwoMeansNeither(t *testing.T) {
 	}
 }
 
-func TestOnlyViewAndDeleteApplyToServers(t *testing.T) {
+func TestOnlyViewOpenAndDeleteApplyToServers(t *testing.T) {
 	s := OfServer(machine("1111111111111111", "win-1"))
-	for _, v := range append(Verbs(), "exec in", "diff") {
+	for _, v := range append(Verbs(), "diff") {
 		err := s.Check(v)
-		allowed := v == View || v == Delete
+		allowed := v == View || v == Open || v == Delete
 		if allowed != (err == nil) {
 			t.Errorf("%s: %v", v, err)
 		} else if err != nil && !strings.Contains(err.Error(), "only applicable to container-based workspaces") {
@@ -209,7 +209,7 @@ func TestOnlyViewAndDeleteApplyToServers(t *testing.T) {
 		t.Errorf("%s %s", s.Address(), s.Target())
 	}
 	d, err := Inspect(t.Context(), nil, s, InspectOptions{})
-	if err != nil || d.Address != "rdp://h" || !slices.Equal(d.Allowed, []Verb{View, Delete}) {
+	if err != nil || d.Address != "rdp://h" || !slices.Equal(d.Allowed, []Verb{View, Open, Delete}) {
 		t.Errorf("%+v %v", d, err)
 	}
 }

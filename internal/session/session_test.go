@@ -42,7 +42,7 @@ func TestMenuOfEachState(t *testing.T) {
 		Stopped:  {View, Logs, Start, Commit, Delete},
 		Failed:   {View, Logs, Start, Commit, Delete},
 		Deleting: {View, Delete},
-		External: {View, Delete},
+		External: {View, Open, Delete},
 	}
 	for _, s := range States() {
 		for _, v := range Verbs() {

@@ -115,15 +115,12 @@ func runRun(ctx context.Context, dockerCLI command.Cli, flags *pflag.FlagSet, na
 		return err
 	}
 	if ws.Type != workspace.TypeContainer {
-		s, err := runMachine(ctx, dockerCLI, where, ws, flags, options.name)
+		s, err := runMachine(ctx, dockerCLI, where, ws, flags, options)
 		if err != nil || s.Name == "" {
 			return err
 		}
 		fmt.Fprintln(dockerCLI.Out(), s.Name)
-		if !options.quiet {
-			fmt.Fprintln(dockerCLI.Err(), display.Line(s.Address()))
-		}
-		return nil
+		return present(ctx, dockerCLI, s, options)
 	}
 	launched, err := launch(ctx, dockerCLI, where, ws, overrides, options)
 	for _, w := range launched.Warnings {
@@ -141,10 +138,15 @@ func runRun(ctx context.Context, dockerCLI command.Cli, flags *pflag.FlagSet, na
 			return err
 		}
 	}
+	return present(ctx, dockerCLI, launched.Session, options)
+}
+
+// present opens a session that was just launched, or says where it is.
+func present(ctx context.Context, dockerCLI command.Cli, s session.Session, options runOptions) error {
 	if options.open {
-		return sessioncmd.Open(ctx, dockerCLI, launched.Session, sessioncmd.OpenOptions{Out: dockerCLI.Err()})
+		return sessioncmd.Open(ctx, dockerCLI, s, sessioncmd.OpenOptions{Out: dockerCLI.Err()})
 	}
-	if address := launched.Session.Address(); address != "" && !options.quiet {
+	if address := s.Address(); address != "" && !options.quiet {
 		fmt.Fprintln(dockerCLI.Err(), display.Line(address))
 	}
 	return nil

@@ -10,13 +10,13 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/spf13/pflag"
 
-	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
+	sessioncmd "github.com/docker-kasm/docker-kasm/plugin/commands/session"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
 
@@ -31,7 +31,7 @@ func withoutContainer(of workspace.Type) []string {
 
 // runMachine launches a workspace that has no image: of a server a session is
 // recorded, and a link has none. It returns the session, zero for a link.
-func runMachine(ctx context.Context, dockerCLI command.Cli, where *catalog.Catalog, ws *workspace.Workspace, flags *pflag.FlagSet, name string) (session.Session, error) {
+func runMachine(ctx context.Context, dockerCLI command.Cli, where *catalog.Catalog, ws *workspace.Workspace, flags *pflag.FlagSet, options runOptions) (session.Session, error) {
 	var wrong string
 	flags.Visit(func(f *pflag.Flag) {
 		if !slices.Contains(withoutContainer(ws.Type), f.Name) {
@@ -45,13 +45,13 @@ func runMachine(ctx context.Context, dockerCLI command.Cli, where *catalog.Catal
 		return session.Session{}, err
 	}
 	if ws.Type == workspace.TypeLink {
-		fmt.Fprintln(dockerCLI.Out(), display.Line(ws.URL))
-		return session.Session{}, nil
+		return session.Session{}, sessioncmd.Show(ctx, dockerCLI, ws.URL, sessioncmd.OpenOptions{Out: dockerCLI.Out(), Print: !options.open})
 	}
 	id, err := roster.NewID()
 	if err != nil {
 		return session.Session{}, err
 	}
+	name := options.name
 	if name == "" {
 		name = ws.Name + "-" + id[:6]
 	}

@@ -67,7 +67,7 @@ func runExec(ctx context.Context, dockerCLI command.Cli, name string, options co
 		options.Interactive = true
 		options.TTY = options.TTY || dockerCLI.In().IsTerminal() && dockerCLI.Out().IsTerminal()
 	}
-	s, err := session.Find(ctx, dockerCLI.Client(), name)
+	s, err := findOne(ctx, dockerCLI, name)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func runLogs(ctx context.Context, dockerCLI command.Cli, name string, options co
 	if n, err := strconv.Atoi(options.Tail); options.Tail != "all" && (err != nil || n < 0) {
 		return usage.Error(fmt.Errorf("invalid value %q for --tail: give a number of lines, or all", options.Tail))
 	}
-	s, err := session.Find(ctx, dockerCLI.Client(), name)
+	s, err := findOne(ctx, dockerCLI, name)
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,8 @@ to the engine. No port is opened to any network, and connections go on until the
 session stops or the command is interrupted, which ends it with status 130. A small
 container with the helper's program is the far end; it goes with the command.
 
+A session of a server workspace is opened by the address of its machine.
+
 Where no browser can be started, the address is there to be opened by hand.`,
 		Example: `  docker kasm open firefox-3f9a1c
   docker --context remote kasm open --print --port 8443 firefox-3f9a1c
@@ -67,7 +69,7 @@ Where no browser can be started, the address is there to be opened by hand.`,
 			if cmd.Flags().Changed("port") {
 				options.Forward = true
 			}
-			s, err := session.Find(cmd.Context(), dockerCLI.Client(), args[0])
+			s, err := findOne(cmd.Context(), dockerCLI, args[0])
 			if err != nil {
 				return err
 			}
@@ -99,6 +101,15 @@ func Open(ctx context.Context, dockerCLI command.Cli, s session.Session, o OpenO
 	if err := check(ctx, dockerCLI, s, session.Open); err != nil {
 		return err
 	}
+	if o.Out == nil {
+		o.Out = dockerCLI.Out()
+	}
+	if s.Kind == session.Server {
+		if o.Port != 0 || o.Forward {
+			return usage.Error(fmt.Errorf("session %q is of a server workspace, whose machine is reached by its own address: no port of it is forwarded", s.Name))
+		}
+		return Show(ctx, dockerCLI, s.Address(), o)
+	}
 	c, err := dockerCLI.Client().ContainerInspect(ctx, s.ID)
 	if err != nil {
 		return fmt.Errorf("inspect session %q: %w", s.Name, err)
@@ -107,16 +118,13 @@ func Open(ctx context.Context, dockerCLI command.Cli, s session.Session, o OpenO
 	if err != nil {
 		return err
 	}
-	if o.Out == nil {
-		o.Out = dockerCLI.Out()
-	}
 	near := local(dockerCLI.DockerEndpoint().Host) || !page.Local()
 	if page.Published() && near && !o.Forward {
 		address, err := page.AtEngine()
 		if err != nil {
 			return fmt.Errorf("open session %q: %w", s.Name, err)
 		}
-		return show(ctx, dockerCLI, address, o)
+		return Show(ctx, dockerCLI, address, o)
 	}
 	if len(page.Ports) == 0 {
 		return fmt.Errorf("open session %q: no port is in its address %q to be forwarded: name one", s.Name, display.Line(page.Template))
@@ -169,7 +177,7 @@ func forwardPage(ctx context.Context, dockerCLI command.Cli, page session.Page, 
 		return fmt.Errorf("open session %q: %w", options.Name, err)
 	}
 	fmt.Fprintf(dockerCLI.Err(), "forwarding port %s of session %q until you press Ctrl-C\n", numbers(page.Ports), display.Line(options.Name))
-	if err := show(ctx, dockerCLI, address, o); err != nil {
+	if err := Show(ctx, dockerCLI, address, o); err != nil {
 		return err
 	}
 	err = <-ended
@@ -188,8 +196,8 @@ func numbers(ports []uint16) string {
 	return strings.Join(text, ", ")
 }
 
-// show prints an address and opens it. That no browser can be started is no failure.
-func show(ctx context.Context, dockerCLI command.Cli, address string, o OpenOptions) error {
+// Show prints an address and opens it. That no browser can be started is no failure.
+func Show(ctx context.Context, dockerCLI command.Cli, address string, o OpenOptions) error {
 	if _, err := fmt.Fprintln(o.Out, display.Line(address)); err != nil {
 		return err
 	}
@@ -211,8 +219,8 @@ func completeOpen(dockerCLI command.Cli) cobra.CompletionFunc {
 		}
 		ctx, cancel := connect.Completing(cmd)
 		defer cancel()
-		s, err := session.Find(ctx, dockerCLI.Client(), args[0])
-		if err != nil {
+		s, err := findOne(ctx, dockerCLI, args[0])
+		if err != nil || s.Kind == session.Server {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		c, err := dockerCLI.Client().ContainerInspect(ctx, s.ID)
