@@ -115,7 +115,7 @@ func concerns(verb string, s session.State) bool {
 		return verb != workspace.OnExpiryPause
 	case session.Created, session.Stopped, session.Failed:
 		return verb == workspace.OnExpiryDelete
-	case session.Deleting:
+	case session.Deleting, session.External:
 	}
 	return false
 }

@@ -122,10 +122,15 @@ func TestHelper(t *testing.T) {
 	}
 }
 
-// removeHelper removes the engine's helper and all it has kept.
+// removeHelper removes the engine's helper, all it has kept, and its image, which
+// sessions that were opened leave as well.
 func removeHelper() {
 	_ = command("docker", "rm", "-f", dial.Volume, dial.Volume+"-former").Run()
 	_ = command("docker", "volume", "rm", "-f", dial.Volume).Run()
+	images, _ := command("docker", "images", "-q", dial.Volume).Output()
+	if ids := strings.Fields(string(images)); len(ids) > 0 {
+		_ = command("docker", append([]string{"rmi", "-f"}, ids...)...).Run()
+	}
 }
 
 func (s suite) params() testscript.Params {
