@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,20 +20,30 @@ import (
 // execs is an engine that runs commands in its own way: each in run gets the
 // standard output and returns the exit code, or -1 to leave the command running.
 type execs struct {
-	run  []func(stdout *bytes.Buffer) int
+	run []func(stdout *bytes.Buffer) int
+
+	mu   sync.Mutex
 	made []container.ExecOptions
 	code int
 }
 
 func (e *execs) ContainerExecCreate(_ context.Context, _ string, options container.ExecOptions) (container.ExecCreateResponse, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.made = append(e.made, options)
 	return container.ExecCreateResponse{ID: "exec"}, nil
 }
 
 func (e *execs) ContainerExecAttach(context.Context, string, container.ExecAttachOptions) (types.HijackedResponse, error) {
+	// Who was interrupted goes on with the next command while this one answers.
+	e.mu.Lock()
+	run := e.run[len(e.made)-1]
+	e.mu.Unlock()
 	var out bytes.Buffer
-	code := e.run[len(e.made)-1](&out)
+	code := run(&out)
+	e.mu.Lock()
 	e.code = code
+	e.mu.Unlock()
 	ours, theirs := net.Pipe()
 	go func() {
 		_, _ = stdcopy.NewStdWriter(theirs, stdcopy.Stdout).Write(out.Bytes())
@@ -44,6 +55,8 @@ func (e *execs) ContainerExecAttach(context.Context, string, container.ExecAttac
 }
 
 func (e *execs) ContainerExecInspect(context.Context, string) (container.ExecInspect, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	return container.ExecInspect{ExitCode: e.code}, nil
 }
 
