@@ -61,6 +61,8 @@ type Meter struct {
 	api   API
 	disks bool
 	slots chan struct{}
+	// sizing are the slots of sizes: a frame does not wait until disks are read.
+	sizing chan struct{}
 	// wake tells that there may be a disk to measure, changed that there are other
 	// sessions, and news that something was measured.
 	wake, changed, news chan struct{}
@@ -90,7 +92,7 @@ type entry struct {
 // New returns a meter that knows no sessions. It measures disks if it is told to.
 func New(api API, disks bool) *Meter {
 	return &Meter{
-		api: api, disks: disks, slots: make(chan struct{}, opening), known: map[string]*entry{},
+		api: api, disks: disks, slots: make(chan struct{}, opening), sizing: make(chan struct{}, opening), known: map[string]*entry{},
 		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), news: make(chan struct{}, 1),
 	}
 }
@@ -169,8 +171,8 @@ func (m *Meter) Once(ctx context.Context) ([]Reading, error) {
 	if m.disks {
 		for _, id := range m.ids() {
 			running.Go(func() {
-				m.slots <- struct{}{}
-				defer func() { <-m.slots }()
+				m.sizing <- struct{}{}
+				defer func() { <-m.sizing }()
 				m.measureDisk(inner, id)
 			})
 		}
@@ -254,8 +256,11 @@ func (m *Meter) followOne(ctx context.Context, id string, e *entry) {
 		err := m.stream(ctx, id, e)
 		m.mu.Lock()
 		if ctx.Err() == nil {
-			e.gone = errors.Is(err, errGone)
 			e.last, e.usage, e.failed = nil, nil, true
+			if e.gone = errors.Is(err, errGone); e.gone {
+				// One that is listed after all is followed anew.
+				e.end()
+			}
 			poke(m.news)
 		}
 		m.mu.Unlock()

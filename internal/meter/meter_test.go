@@ -192,6 +192,52 @@ func TestOnceDoesNotWaitForeverForSizes(t *testing.T) {
 	})
 }
 
+func TestFramesDoNotWaitForSizes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := New(&fakeEngine{sizeTime: 30 * time.Second}, true)
+		var states []session.State
+		for range opening + 2 {
+			states = append(states, session.Running)
+		}
+		m.Set(sessions(states...))
+		got, err := m.Once(t.Context())
+		if err != nil || len(got) != len(states) {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		for _, r := range got {
+			if r.Usage == nil {
+				t.Errorf("nothing is known of what %s uses", r.Session.ID)
+			}
+		}
+	})
+}
+
+// An engine that is started again answers as if a session were gone.
+func TestASessionThatIsListedAfterAllIsFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := &fakeEngine{ends: map[string]error{"a": io.EOF}}
+		m := New(engine, false)
+		m.Set(sessions(session.Running))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- m.Run(ctx, func([]Reading) {}) }()
+		time.Sleep(5 * time.Second)
+		if got := m.Readings(); len(got) != 0 {
+			t.Errorf("it is gone: %+v", got)
+		}
+		engine.mu.Lock()
+		engine.ends = nil
+		engine.mu.Unlock()
+		m.Set(sessions(session.Running))
+		time.Sleep(5 * time.Second)
+		if got := m.Readings(); len(got) != 1 || got[0].Usage == nil {
+			t.Errorf("it is back: %+v", got)
+		}
+		cancel()
+		<-ended
+	})
+}
+
 func TestRunFollowsTheSessionsThatAreSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := &fakeEngine{sizeTime: time.Second}
