@@ -183,6 +183,6 @@ func (s *Session) disown(label string) {
 		}
 	}
 	s.Labels = rest
-	s.SessionID, s.Workspace, s.User, s.Open, s.Expires, s.Remove = "", "", "", "", time.Time{}, false
+	s.SessionID, s.Workspace, s.Scope, s.User, s.Open, s.Expires, s.Remove = "", "", "", "", "", time.Time{}, false
 	s.readLabels()
 }

@@ -93,10 +93,10 @@ func TestDamagedLabelsHideNothing(t *testing.T) {
 
 func TestDisownTakesOnlyInheritedLabels(t *testing.T) {
 	s := Summary(container.Summary{Labels: map[string]string{
-		LabelSession: "0123456789abcdef", LabelWorkspace: "w", labelKasmImage: "true", "own": "1",
+		LabelSession: "0123456789abcdef", LabelWorkspace: "w", LabelScope: ScopeEngine, labelKasmImage: "true", "own": "1",
 	}})
 	s.disown(LabelSession)
-	if s.Kind != Image || s.Workspace != "" || s.Labels["own"] != "1" || s.Labels[LabelWorkspace] != "" {
+	if s.Kind != Image || s.Workspace != "" || s.Scope != "" || s.Labels["own"] != "1" || s.Labels[LabelWorkspace] != "" {
 		t.Errorf("got %+v", s)
 	}
 }
