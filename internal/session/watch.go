@@ -26,6 +26,8 @@ type Watcher interface {
 type News struct {
 	// Sessions is the list as [List] returns it, if Err is nil.
 	Sessions []Session
+	// Unread is the error of records that cannot be read, nil if all can.
+	Unread error
 	// Err tells that the engine is not followed for now. It is tried again.
 	Err error
 }
@@ -45,12 +47,12 @@ const (
 	firstLook, longestLook, looks = 100 * time.Millisecond, 2 * time.Second, 8
 )
 
-// Watch lists the sessions, and again whenever the engine tells that one of them
-// may be another, until ctx ends. It fails if it cannot begin; an engine that goes
-// away later is waited for. tell is called by one goroutine at a time; while it
-// takes its time nothing is lost, and no list is made.
-func Watch(ctx context.Context, api Watcher, opts ListOptions, tell func(News)) error {
-	w := &watch{api: api, opts: opts, tell: tell, changed: make(chan struct{}, 1), expected: map[string]*expectation{}}
+// Watch lists the sessions, and again whenever the engine or records, nil if there
+// are none, tells that one of them may be another, until ctx ends. It fails if it
+// cannot begin; an engine that goes away later is waited for. tell is called by one
+// goroutine at a time; while it takes its time nothing is lost, and no list is made.
+func Watch(ctx context.Context, api Watcher, opts ListOptions, records <-chan struct{}, tell func(News)) error {
+	w := &watch{api: api, opts: opts, records: records, tell: tell, changed: make(chan struct{}, 1), expected: map[string]*expectation{}}
 	retry := backoff.NewExponentialBackOff(backoff.WithInitialInterval(firstRetry), backoff.WithMultiplier(2), backoff.WithMaxInterval(longestRetry), backoff.WithMaxElapsedTime(0))
 	for {
 		err := w.connection(ctx, retry.Reset)
@@ -72,6 +74,7 @@ func Watch(ctx context.Context, api Watcher, opts ListOptions, tell func(News)) 
 type watch struct {
 	api     Watcher
 	opts    ListOptions
+	records <-chan struct{}
 	tell    func(News)
 	changed chan struct{}
 	// begun is set once there was a list.
@@ -107,22 +110,23 @@ func (w *watch) connection(ctx context.Context, healthy func()) error {
 	reading.Go(func() { lost <- w.read(ctx, messages, errs) })
 	for {
 		began := time.Now()
-		sessions, err := w.list(ctx)
+		news, err := w.list(ctx)
 		if err != nil {
 			return err
 		}
 		healthy()
 		w.begun = true
-		w.tell(News{Sessions: sessions})
+		w.tell(news)
 		rest := max(quiet, 3*time.Since(began))
 		var again <-chan time.Time
-		if after := w.behind(sessions); after > 0 {
+		if after := w.behind(news.Sessions); after > 0 {
 			again = time.After(after)
 		}
 		select {
 		case err := <-lost:
 			return err
 		case <-w.changed:
+		case <-w.records:
 		case <-again:
 		}
 		select {
@@ -134,18 +138,22 @@ func (w *watch) connection(ctx context.Context, healthy func()) error {
 		case <-w.changed: // the next list will show it
 		default:
 		}
+		select {
+		case <-w.records: // that too
+		default:
+		}
 	}
 }
 
-func (w *watch) list(ctx context.Context) ([]Session, error) {
+func (w *watch) list(ctx context.Context) (News, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	list, err := List(ctx, w.api, w.opts)
 	// Records that cannot be read take nothing from the others.
 	if unread(err) {
-		err = nil
+		return News{Sessions: list, Unread: err}, nil
 	}
-	return list, err
+	return News{Sessions: list}, err
 }
 
 // subscribe asks for events. Engines answer a subscription before it holds, and

@@ -15,6 +15,8 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/system"
+
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 )
 
 // watched is an engine whose sessions change.
@@ -92,12 +94,17 @@ func (w *watched) set(id string, action events.Action, state container.Container
 // watching watches until the test ends; told returns the last news.
 func watching(t *testing.T, api *watched) (told func() News, stop func() error) {
 	t.Helper()
+	return watchingRecords(t, api, nil, nil)
+}
+
+func watchingRecords(t *testing.T, api *watched, r Roster, changed <-chan struct{}) (told func() News, stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var mu sync.Mutex
 	var last News
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Watch(ctx, api, ListOptions{All: true}, func(n News) {
+		ended <- Watch(ctx, api, ListOptions{All: true, Roster: r}, changed, func(n News) {
 			mu.Lock()
 			defer mu.Unlock()
 			last = n
@@ -122,6 +129,7 @@ func TestAWatchSubscribesBeforeItLists(t *testing.T) {
 			t.Errorf("asked for %s", got)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if api.lists != 1 {
 			t.Errorf("%d lists though nothing happened", api.lists)
 		}
@@ -147,6 +155,7 @@ func TestAStormCostsFewLists(t *testing.T) {
 					time.Sleep(5 * time.Millisecond)
 				}
 				time.Sleep(time.Minute)
+				synctest.Wait()
 				running := 0
 				for _, s := range told().Sessions {
 					if s.State == Running {
@@ -190,6 +199,7 @@ func TestAListThatIsBehindIsMadeAgain(t *testing.T) {
 				api.mu.Unlock()
 				api.set("s", c.action, c.state)
 				time.Sleep(time.Minute)
+				synctest.Wait()
 				if got := told().Sessions[0].State; got != c.want {
 					t.Errorf("it is %s, and shown as %s", c.want, got)
 				}
@@ -209,6 +219,7 @@ func TestAnEngineThatNeverShowsWhatItToldIsNotAskedForEver(t *testing.T) {
 		_, stop := watching(t, api)
 		api.set("s", events.ActionDie, container.StateRunning)
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if most := 2 + looks; api.lists > most {
 			t.Errorf("%d lists", api.lists)
 		}
@@ -240,6 +251,7 @@ func TestAWatchGoesOnWhenTheEngineIsBack(t *testing.T) {
 		delete(api.states, "s")
 		api.mu.Unlock()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if n := told(); n.Err != nil || len(n.Sessions) != 0 {
 			t.Errorf("told %v", n)
 		}
@@ -253,7 +265,32 @@ func TestAWatchGoesOnWhenTheEngineIsBack(t *testing.T) {
 func TestAWatchThatCannotBeginFails(t *testing.T) {
 	api := newWatched()
 	api.down = errors.New("connection refused")
-	if err := Watch(t.Context(), api, ListOptions{}, func(News) { t.Error("told") }); err == nil {
+	if err := Watch(t.Context(), api, ListOptions{}, nil, func(News) { t.Error("told") }); err == nil {
 		t.Error("no error")
 	}
+}
+
+func TestAWatchShowsWhatRecordsTell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api, book, changed := newWatched(), &kept{}, make(chan struct{}, 1)
+		told, stop := watchingRecords(t, api, book, changed)
+		book.list = []roster.Record{machine("bbbbbbbbbbbbbbbb", "win")}
+		changed <- struct{}{}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := told(); n.Unread != nil || len(n.Sessions) != 1 || n.Sessions[0].Name != "win" {
+			t.Errorf("told %+v", n)
+		}
+		book.err = errors.New("damaged")
+		changed <- struct{}{}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := told(); n.Err != nil || n.Unread == nil || len(n.Sessions) != 1 {
+			t.Errorf("told %+v", n)
+		}
+		if api.lists != 3 {
+			t.Errorf("%d lists", api.lists)
+		}
+		_ = stop()
+	})
 }

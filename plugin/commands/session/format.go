@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -37,6 +38,13 @@ func newFormat(source string, quiet, size, kinds bool) formatter.Format {
 		columns = append(columns, "{{.Size}}")
 	}
 	return formatter.Format("table " + strings.Join(columns, "\t"))
+}
+
+var whole = regexp.MustCompile(`\bjson +[.$] *[)|}]`)
+
+// shows tells whether a format shows a field, which may be costly to find out.
+func shows(format formatter.Format, field string) bool {
+	return format.IsJSON() || format.Contains("."+field) || whole.MatchString(string(format))
 }
 
 // foreign tells whether there are sessions that this plugin has not made.

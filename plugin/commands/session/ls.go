@@ -41,9 +41,11 @@ workspaces are listed as well, with the state "external", whatever their machine
 does. Where there are some that this plugin has not launched, a column tells the kind
 of each.
 
-With --watch, the list is shown until it is interrupted, and whenever the engine
-tells of a change: on a terminal in its place; elsewhere only the sessions that
-changed are printed, and those that are in the list no more with the state "gone".
+With --watch, the list is shown until it is interrupted, and whenever the engine or
+your records of sessions tell of a change: on a terminal in its place; elsewhere only
+the sessions that changed are printed, and those that are in the list no more with the
+state "gone". What others adopt or launch from the engine's catalog is seen with the
+next change.
 
 ` + contexts.HelpRows,
 		Example: `  docker kasm ls --all --filter state=failed
@@ -90,18 +92,21 @@ func completeFormat(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 func runList(ctx context.Context, dockerCLI command.Cli, options *listOptions) error {
 	// A template that shows sizes needs them, as with `docker ps`.
 	format := newFormat(options.format, options.quiet, options.size, false)
-	if options.watch {
-		return watch(ctx, dockerCLI, format, options)
-	}
 	size := options.size || format.Contains(".Size")
 	// So does one that shows the users of sessions that Kasm has made.
-	users := format.IsJSON() || format.Contains(".User") || options.filter.Value().Contains("user")
-	list := func(ctx context.Context, dockerCLI command.Cli) ([]session.Session, error) {
-		wanted := session.ListOptions{All: options.all, Size: size, Filters: options.filter.Value(), ByImage: catalog.ByImage(ctx)}
+	users := shows(format, "User") || options.filter.Value().Contains("user")
+	wanted := func(ctx context.Context, dockerCLI command.Cli) session.ListOptions {
+		o := session.ListOptions{All: options.all, Size: size, Filters: options.filter.Value(), ByImage: catalog.ByImage(ctx)}
 		if users {
-			wanted.Inspect = dockerCLI.Client().ContainerInspect
+			o.Inspect = dockerCLI.Client().ContainerInspect
 		}
-		return list(ctx, dockerCLI, wanted)
+		return o
+	}
+	if options.watch {
+		return watch(ctx, dockerCLI, options, wanted(ctx, dockerCLI))
+	}
+	list := func(ctx context.Context, dockerCLI command.Cli) ([]session.Session, error) {
+		return list(ctx, dockerCLI, wanted(ctx, dockerCLI))
 	}
 	out := formatter.Context{Output: display.Writer(dockerCLI.Out()), Format: format, Trunc: !options.noTrunc}
 	if options.where.Several() {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -70,9 +69,11 @@ func runStats(ctx context.Context, dockerCLI command.Cli, names []string, option
 		return err
 	}
 	format := newStatsFormat(options.format)
-	disks := format.Contains(".Disk") || format.IsJSON()
-	m := meter.New(dockerCLI.Client(), disks)
-	list := session.ListOptions{All: options.all || ids != nil, Roster: where}
+	m := meter.New(dockerCLI.Client(), shows(format, "Disk"))
+	list := session.ListOptions{All: options.all || ids != nil, Roster: where, ByImage: catalog.ByImage(ctx)}
+	if shows(format, "User") {
+		list.Inspect = dockerCLI.Client().ContainerInspect
+	}
 	wanted := func(found []session.Session) []session.Session {
 		return slices.DeleteFunc(found, func(s session.Session) bool {
 			return s.Kind == session.Server || ids != nil && !slices.Contains(ids, s.ID)
@@ -137,21 +138,19 @@ var errNone = errors.New("there are no such sessions any more")
 func stream(ctx context.Context, s stats, tell func(screen.View)) error {
 	var (
 		mu      sync.Mutex
-		problem string
+		trouble string
 		begun   = make(chan struct{})
 		once    sync.Once
 	)
 	group, ctx := errgroup.WithContext(ctx)
 	empty := make(chan struct{}, 1)
 	group.Go(func() error {
-		return session.Watch(ctx, s.dockerCLI.Client(), s.list, func(n session.News) {
+		return session.Watch(ctx, s.dockerCLI.Client(), s.list, catalog.Sessions().Changes(ctx), func(n session.News) {
 			mu.Lock()
 			defer mu.Unlock()
-			if n.Err != nil {
-				problem = fmt.Sprintf("the engine cannot be followed, and is tried again: %s", n.Err)
+			if trouble = problem(n); n.Err != nil {
 				return
 			}
-			problem = ""
 			found := s.wanted(n.Sessions)
 			if s.meter.Set(found); len(found) == 0 && s.ends {
 				select {
@@ -181,7 +180,7 @@ func stream(ctx context.Context, s stats, tell func(screen.View)) error {
 		defer cancel()
 		err := s.meter.Run(ctx, func(readings []meter.Reading) {
 			mu.Lock()
-			v := screen.View{Problem: problem}
+			v := screen.View{Problem: trouble}
 			mu.Unlock()
 			v.Render = func(out io.Writer) error { return s.rows(out, readings) }
 			if v.News, failed = s.news.More(func(out *bytes.Buffer) error { return s.rows(out, readings) }); failed != nil {

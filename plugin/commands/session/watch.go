@@ -22,15 +22,16 @@ import (
 const gone session.State = "gone"
 
 // watch shows the list, and whatever changes in it.
-func watch(ctx context.Context, dockerCLI command.Cli, format formatter.Format, options *listOptions) error {
+func watch(ctx context.Context, dockerCLI command.Cli, options *listOptions, wanted session.ListOptions) error {
 	if options.where.Several() {
 		return usage.Error(errors.New("conflicting options: --watch shows the current context only"))
 	}
-	if options.size || format.Contains(".Size") {
+	if wanted.Size {
 		return usage.Error(errors.New("conflicting options: --watch does not show sizes, as the engine would read all files of all sessions for it each time: `docker kasm stats` does so now and then"))
 	}
-	rows := func(out io.Writer, list []session.Session) error {
-		return write(formatter.Context{Output: display.Writer(out), Format: format, Trunc: !options.noTrunc}, list, dockerCLI.CurrentContext())
+	format := func(kinds bool) formatter.Format { return newFormat(options.format, options.quiet, false, kinds) }
+	rows := func(out io.Writer, list []session.Session, kinds bool) error {
+		return write(formatter.Context{Output: display.Writer(out), Format: format(kinds), Trunc: !options.noTrunc}, list, dockerCLI.CurrentContext())
 	}
 	changes := screen.Changes[session.Session]{
 		Key:   func(s session.Session) string { return s.Target() },
@@ -45,22 +46,27 @@ func watch(ctx context.Context, dockerCLI command.Cli, format formatter.Format, 
 		return err
 	}
 	defer where.Close()
-	news := screen.Rows{Format: format}
+	wanted.Roster = where
+	news, kinds := screen.Rows{Format: format(false)}, false
 	return screen.Show(ctx, dockerCLI, func(ctx context.Context, tell func(screen.View)) error {
 		var view screen.View
 		var failed error
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		err := session.Watch(ctx, dockerCLI.Client(), session.ListOptions{All: options.all, Filters: options.filter.Value(), Roster: where, ByImage: catalog.ByImage(ctx)}, func(n session.News) {
-			view.News, view.Problem = nil, ""
+		err := session.Watch(ctx, dockerCLI.Client(), wanted, catalog.Sessions().Changes(ctx), func(n session.News) {
+			view.News, view.Problem = nil, problem(n)
 			if n.Err != nil {
-				view.Problem = fmt.Sprintf("the engine cannot be followed, and is tried again: %s", n.Err)
 				tell(view)
 				return
 			}
-			view.Render = func(out io.Writer) error { return rows(out, n.Sessions) }
-			if changed := changes.Next(n.Sessions); len(changed) > 0 || !news.Begun() {
-				if view.News, failed = news.More(func(out *bytes.Buffer) error { return rows(out, changed) }); failed != nil {
+			view.Render = func(out io.Writer) error { return rows(out, n.Sessions, foreign(n.Sessions)) }
+			changed := changes.Next(n.Sessions)
+			if !kinds && foreign(changed) {
+				// The column comes with the first of them, below new headings.
+				kinds, news = true, screen.Rows{Format: format(true)}
+			}
+			if len(changed) > 0 || !news.Begun() {
+				if view.News, failed = news.More(func(out *bytes.Buffer) error { return rows(out, changed, kinds) }); failed != nil {
 					cancel()
 					return
 				}
@@ -72,6 +78,17 @@ func watch(ctx context.Context, dockerCLI command.Cli, format formatter.Format, 
 		}
 		return badFilter(err)
 	})
+}
+
+// problem says why sessions may be others than those shown, "" if they are not.
+func problem(n session.News) string {
+	switch {
+	case n.Err != nil:
+		return fmt.Sprintf("the engine cannot be followed, and is tried again: %s", n.Err)
+	case n.Unread != nil:
+		return n.Unread.Error()
+	}
+	return ""
 }
 
 // facts is a session without how long it has been so.
