@@ -45,12 +45,13 @@ func newRemoveCommand(dockerCLI command.Cli) *cobra.Command {
 		Aliases: []string{"remove", "delete"},
 		Short:   "Delete one or more sessions",
 		Long: `Delete sessions, running ones too. What was written to a session's own disk is
-lost; named volumes stay. With --snapshot an image and a workspace are made of
+lost, and so are its volumes without a name; named volumes stay. With --snapshot an image and a workspace are made of
 each session first. The session is held still meanwhile, so that nothing it writes
 to its disk is lost, and its volumes without a name stay as well. One whose
 snapshot fails is not deleted, and goes on.
 
-The record of an adopted session goes with its container. Of a session of a server
+An adopted session is deleted with its container; ` + "`docker kasm session release`" + `
+takes back only that it was adopted. Of a session of a server
 workspace there is the record only: its machine is not touched.` + helpCertainly,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,15 +83,18 @@ func runRemove(ctx context.Context, dockerCLI command.Cli, names []string, optio
 
 // deletion is what is said before sessions are deleted.
 func deletion(targets []target, snapshot bool) prompt.Texts {
-	var boxes, records, lines []string
+	var boxes, adopted, records, lines []string
 	for _, t := range targets {
 		if t.session.Kind == session.Server {
 			records = append(records, display.Line(t.label()))
-		} else {
-			boxes = append(boxes, display.Line(t.label()))
+			continue
+		}
+		boxes = append(boxes, display.Line(t.label()))
+		if t.session.Kind == session.Adopted {
+			adopted = append(adopted, display.Line(t.label()))
 		}
 	}
-	what, lost := "with all that was written to its disk", "deleting a session loses what was written to its disk"
+	what, lost := "with all that was written to its disk and to its volumes without a name", "deleting a session loses what was written to its disk"
 	if snapshot {
 		what = "after a snapshot of it"
 	}
@@ -102,6 +106,9 @@ func deletion(targets []target, snapshot bool) prompt.Texts {
 	}
 	if len(records) > 0 {
 		lines = append(lines, fmt.Sprintf("This will delete %s; its machine is not touched.", strings.Join(records, ", ")))
+	}
+	if len(adopted) > 0 {
+		lines = append(lines, fmt.Sprintf("Adopted: %s. `docker kasm session release` takes the adoption back, and keeps the container.", strings.Join(adopted, ", ")))
 	}
 	if warning := ofKasm(targets); warning != "" {
 		lines = append(lines, warning)
