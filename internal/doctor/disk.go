@@ -14,24 +14,25 @@ import (
 )
 
 // Disk compares the room on the engine's disk with its largest session: a snapshot
-// of that has to fit. helper asks the engine's helper for the room; it returns
-// false where that cannot tell.
-func (e *Engine) Disk(api session.Lister, helper func(context.Context) (disk.Space, bool)) Check {
+// of that has to fit. known tells of the sessions that have no labels; helper asks the
+// engine's helper for the room, and returns false where that cannot tell.
+func (e *Engine) Disk(api session.Lister, known session.Roster, helper func(context.Context) (disk.Space, bool)) Check {
 	return e.needed("disk", func(ctx context.Context) []Finding {
 		info, err := e.info()
 		if err != nil {
 			return warning("", "free disk is not known: %s", err)
 		}
-		space, known := e.localSpace(info)
-		if !known {
-			space, known = helper(ctx)
+		space, told := e.localSpace(info)
+		if !told {
+			space, told = helper(ctx)
 		}
-		if !known {
+		if !told {
 			return warning("`docker kasm helper install` sets up what can tell, or look on the engine's host: df -h "+info.DockerRootDir,
 				"free disk is not known, as the engine is on another host and has no helper that tells")
 		}
-		sessions, err := session.List(ctx, api, session.ListOptions{All: true, Size: true})
+		sessions, err := session.List(ctx, api, session.ListOptions{All: true, Size: true, Roster: known})
 		switch {
+		case err != nil && !session.Silent(err): // another check tells of records
 		case timedOut(err):
 			return warning("--timeout gives it longer", "%s free; the sizes of sessions were not measured in time", size(space.Free))
 		case err != nil:

@@ -23,6 +23,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/dockercli"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
 	"github.com/docker-kasm/docker-kasm/internal/push"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
@@ -219,6 +220,17 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// adopted has the record of a container, and one that cannot be read.
+type adopted struct{ container string }
+
+func (a adopted) Records(context.Context, bool) ([]roster.Record, error) {
+	return []roster.Record{{Kind: roster.Adopted, Container: a.container}}, errors.New("another one is damaged")
+}
+
+func (adopted) AtOnce() bool { return false }
+
+func (adopted) Missing(context.Context, []roster.Record) {}
+
 func TestDiskIsComparedWithTheLargestSession(t *testing.T) {
 	session := func(name string, size int64) container.Summary {
 		return container.Summary{ID: name, Names: []string{"/" + name}, SizeRw: size, Labels: map[string]string{session.LabelSession: "0123456789abcdef", session.LabelName: name}}
@@ -235,14 +247,20 @@ func TestDiskIsComparedWithTheLargestSession(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			api := &fakeEngine{sessions: []container.Summary{session("a", gb), session("b", 3*gb), session("c", 2*gb)}}
 			helper := func(context.Context) (disk.Space, bool) { return disk.Space{Free: c.free, Total: 100 * gb}, true }
-			if got := all(t, engineOf(t, api).Disk(api, helper)); got != c.want {
+			if got := all(t, engineOf(t, api).Disk(api, nil, helper)); got != c.want {
 				t.Errorf("got %s", got)
 			}
 		})
 	}
+	// One that was adopted counts too, and records that cannot be read hide nothing.
+	engine := &fakeEngine{sessions: []container.Summary{{ID: "x", Names: []string{"/db"}, SizeRw: 2 * gb}}}
+	ample := func(context.Context) (disk.Space, bool) { return disk.Space{Free: 10 * gb, Total: 100 * gb}, true }
+	if got := all(t, engineOf(t, engine).Disk(engine, adopted{"x"}, ample)); got != "disk ok: 10GB of 100GB free; the largest session, db, has written 2GB\n" {
+		t.Errorf("got %s", got)
+	}
 	nobody := func(context.Context) (disk.Space, bool) { return disk.Space{}, false }
 	api := &fakeEngine{info: system.Info{DockerRootDir: "/var/lib/docker"}}
-	if got := all(t, engineOf(t, api).Disk(api, nobody)); !strings.HasPrefix(got, "disk warning: free disk is not known") || !strings.Contains(got, "df -h /var/lib/docker") {
+	if got := all(t, engineOf(t, api).Disk(api, nil, nobody)); !strings.HasPrefix(got, "disk warning: free disk is not known") || !strings.Contains(got, "df -h /var/lib/docker") {
 		t.Errorf("got %s", got)
 	}
 }
@@ -348,6 +366,26 @@ func TestARegistryIsAskedForWhatTheEngineLacks(t *testing.T) {
 	}
 	if got["other.example"].image != "other.example/made:1" {
 		t.Errorf("asked for %+v", got["other.example"])
+	}
+}
+
+func TestRecordsOfSessions(t *testing.T) {
+	records := func(_ context.Context, askEngine bool) ([]roster.Record, error) {
+		list := []roster.Record{{Name: "a"}}
+		if !askEngine {
+			return list, nil
+		}
+		return list, errors.Join(
+			errors.Join(&roster.FileError{Name: "b", Path: "/sessions/b.toml", Err: errors.New("kind is missing")}),
+			fmt.Errorf("ask for the sessions that the helper keeps: %w", errors.New("it is away")))
+	}
+	const want = "sessions failed: the record of a session /sessions/b.toml cannot be read: kind is missing -> mend the file, or remove it\n" +
+		"sessions failed: ask for the sessions that the helper keeps: it is away\n"
+	if got := all(t, engineOf(t, &fakeEngine{}).Sessions(records)); got != want {
+		t.Errorf("got %s", got)
+	}
+	if got := all(t, engineOf(t, &fakeEngine{err: errors.New("down")}).Sessions(records)); got != "sessions ok: 1 record, all readable\n" {
+		t.Errorf("without an engine: %s", got)
 	}
 }
 

@@ -2,9 +2,11 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/docker-kasm/docker-kasm/internal/push"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 )
 
 // WorkspaceFile is a file of a catalog.
@@ -35,6 +37,45 @@ func (e *Engine) Workspaces(files func(ctx context.Context, askEngine bool) ([]W
 		}
 		return ok("%s, all readable", count(len(list), "workspace file"))
 	}}
+}
+
+// Sessions tells which records of sessions cannot be read: the containers that were
+// adopted, and the sessions of servers. records returns those that can, and the errors
+// of all others joined; it is to leave the engine alone where that does not answer.
+func (e *Engine) Sessions(records func(ctx context.Context, askEngine bool) ([]roster.Record, error)) Check {
+	return Check{"sessions", func(ctx context.Context) []Finding {
+		_, err := e.ping()
+		list, err := records(ctx, err == nil)
+		var found []Finding
+		for _, err := range causes(err) {
+			var file *roster.FileError
+			if errors.As(err, &file) {
+				found = append(found, failed("mend the file, or remove it", "the record of a session %s cannot be read: %s", file.Path, file.Err)...)
+				continue
+			}
+			found = append(found, failed("", "%s", err)...)
+		}
+		if len(found) > 0 {
+			return found
+		}
+		return ok("%s, all readable", count(len(list), "record"))
+	}}
+}
+
+// causes are the errors that were joined.
+func causes(err error) []error {
+	if err == nil {
+		return nil
+	}
+	many, joined := err.(interface{ Unwrap() []error }) //nolint:errorlint // those inside have a text of their own
+	if !joined {
+		return []error{err}
+	}
+	var all []error
+	for _, err := range many.Unwrap() {
+		all = append(all, causes(err)...)
+	}
+	return all
 }
 
 // Pushes tells which pushes have failed and wait to be resumed.

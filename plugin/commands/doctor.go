@@ -20,6 +20,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/doctor"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/version"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
@@ -42,8 +43,9 @@ func newDoctorCommand(dockerCLI command.Cli) *cobra.Command {
 		Short: "Look for what is wrong, and say how to mend it",
 		Long: `Look at the plugin, the docker CLI, the context, its engine, whether that can pause
 sessions, the room on its disk, credential helpers, the registries of the workspaces'
-images, workspace files, pushes that failed, and the helper. Each is ok, a warning, or
-failed, with what to do about it; the exit status is 1 if something failed.
+images, workspace files, records of sessions, pushes that failed, and the helper. Each
+is ok, a warning, or failed, with what to do about it; the exit status is 1 if something
+failed.
 
 Nothing is changed. Each registry is asked for one image, which may count as a pull.
 Credential helpers are asked for the names they know; a registry gets the login that
@@ -105,13 +107,14 @@ func checks(ctx context.Context, dockerCLI command.Cli, helper *lazyHelper, limi
 	}
 	api := dockerCLI.Client()
 	engine := doctor.NewEngine(ctx, limit, api, dockerCLI.CurrentContext(), dockerCLI.DockerEndpoint().Host)
+	records := readOnly{dockerCLI}
 	return []doctor.Check{
 		doctor.Plugin(v, self, dockercli.PluginDirs(dockerCLI.ConfigFile()), dockercli.Executable),
 		doctor.CLI(dockercli.Version),
 		engine.Context(),
 		engine.Version(),
 		engine.Pause(),
-		engine.Disk(api, helper.disk),
+		engine.Disk(api, records, helper.disk),
 		doctor.Credentials(dockerCLI.ConfigFile()),
 		engine.Registries(api, func(ctx context.Context) []*workspace.Workspace { return enabled(ctx, dockerCLI) },
 			func(ref string) (string, bool, error) { return login(dockerCLI, ref) }),
@@ -121,6 +124,7 @@ func checks(ctx context.Context, dockerCLI command.Cli, helper *lazyHelper, limi
 			}
 			return workspaceFiles(ctx, dockerCLI, catalog.ScopeUser)
 		}),
+		engine.Sessions(records.Records),
 		doctor.Pushes(catalog.Pushes()),
 		engine.Helper(v, helper.connect),
 	}
@@ -171,6 +175,26 @@ func workspaceFiles(ctx context.Context, dockerCLI command.Cli, scope string) ([
 	}
 	return list, err
 }
+
+// readOnly knows the sessions that no label tells of, and drops none of them: the
+// doctor changes nothing.
+type readOnly struct{ dockerCLI command.Cli }
+
+// Records has a catalog of its own for each check, as they are made at the same time.
+func (r readOnly) Records(ctx context.Context, answers bool) ([]roster.Record, error) {
+	where, err := catalog.Open(r.dockerCLI, catalog.Any)
+	if err != nil {
+		return nil, err
+	}
+	defer where.Close()
+	return where.Records(ctx, answers)
+}
+
+// AtOnce is false: other checks ask at the same time anyway.
+func (readOnly) AtOnce() bool { return false }
+
+// Missing leaves the records as they are.
+func (readOnly) Missing(context.Context, []roster.Record) {}
 
 // login is what the registry of an image gets to see of the user, and whether that
 // is anything.
