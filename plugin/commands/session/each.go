@@ -119,15 +119,25 @@ func completeIn(dockerCLI command.Cli, where *contexts.Options, verb session.Ver
 // meant only if all contexts have answered, and one of them has it.
 func offer(answers []contexts.Answer[[]session.Session], verb session.Verb, except []string, qualify bool) []string {
 	count := map[string]int{}
-	for _, a := range answers {
+	told := map[string]bool{}
+	lists := make([][]session.Session, len(answers))
+	for i, a := range answers {
 		qualify = qualify || a.Err != nil && verb != session.View
 		for _, s := range a.Result {
+			if (target{session: s}).everywhere() {
+				// Each context tells of it.
+				if told[s.SessionID] {
+					continue
+				}
+				told[s.SessionID] = true
+			}
 			count[s.Name]++
+			lists[i] = append(lists[i], s)
 		}
 	}
 	var words []string
-	for _, a := range answers {
-		for _, name := range session.Names(a.Result, verb, nil) {
+	for i, a := range answers {
+		for _, name := range session.Names(lists[i], verb, nil) {
 			full := contexts.Label(a.Context, name)
 			if slices.Contains(except, name) || slices.Contains(except, full) {
 				continue

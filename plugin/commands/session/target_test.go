@@ -72,6 +72,9 @@ func TestNamesThatWouldNotDoAloneAreOfferedWithTheirContext(t *testing.T) {
 	}
 	one := contexts.Answer[[]session.Session]{Context: &contexts.Context{Name: "one"}, Result: running("a", "both")}
 	two := contexts.Answer[[]session.Session]{Context: &contexts.Context{Name: "two"}, Result: running("b", "both")}
+	win := session.Session{Name: "win", SessionID: "0123456789abcdef", Kind: session.Server, State: session.External}
+	third := contexts.Answer[[]session.Session]{Context: &contexts.Context{Name: "third"}, Result: append(running("c"), win)}
+	fourth := contexts.Answer[[]session.Session]{Context: &contexts.Context{Name: "fourth"}, Result: []session.Session{win}}
 	silent := contexts.Answer[[]session.Session]{Context: &contexts.Context{Name: "silent"}, Err: errors.New("no answer")}
 	for name, c := range map[string]struct {
 		answers []contexts.Answer[[]session.Session]
@@ -84,6 +87,7 @@ func TestNamesThatWouldNotDoAloneAreOfferedWithTheirContext(t *testing.T) {
 		"what is there is left out":         {[]contexts.Answer[[]session.Session]{one, two}, session.Stop, []string{"a", "two/both"}, false, "one/both b"},
 		"one that does not answer":          {[]contexts.Answer[[]session.Session]{one, silent}, session.Stop, nil, false, "one/a one/both"},
 		"which does not matter for a look":  {[]contexts.Answer[[]session.Session]{one, silent}, session.View, nil, false, "a both"},
+		"one of a server is in none":        {[]contexts.Answer[[]session.Session]{third, fourth}, session.Delete, nil, false, "c win"},
 		"a context is typed":                {[]contexts.Answer[[]session.Session]{one}, session.Stop, nil, true, "one/a one/both"},
 		"what the verb does not apply to":   {[]contexts.Answer[[]session.Session]{one, two}, session.Start, nil, false, ""},
 		"nothing, where none has any there": {nil, session.Stop, nil, false, ""},
