@@ -140,6 +140,16 @@ func TestABadFileHidesNoGoodOne(t *testing.T) {
 	if strings.Contains(err.Error(), "notes.txt") || strings.Contains(err.Error(), "0000003") {
 		t.Error(err)
 	}
+	// A container is not adopted again over what may be mended.
+	r := adopted("E", box)
+	path := filepath.Join(dir, r.ID+extension)
+	if err := os.WriteFile(path, []byte("kind ="), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var damaged *FileError
+	if err := s.Add(t.Context(), r); !errors.As(err, &damaged) || errors.Is(err, ErrExists) || !strings.Contains(err.Error(), path) {
+		t.Error(err)
+	}
 	// The name of a bad one is free.
 	if err := s.Add(t.Context(), server(t, "win-2")); err != nil {
 		t.Error(err)

@@ -123,7 +123,12 @@ func (s *Store) Add(ctx context.Context, r Record) error {
 	}
 	return s.locked(ctx, func() error {
 		if _, err := os.Lstat(s.path(r.ID)); err == nil {
-			return fmt.Errorf("record session %q: %w", r.Name, ErrExists)
+			// One that cannot be read tells nobody that it is there.
+			err := ErrExists
+			if _, bad := read(r.ID, s.path(r.ID)); bad != nil {
+				err = &FileError{Name: r.ID, Path: s.path(r.ID), Err: bad}
+			}
+			return fmt.Errorf("record session %q: %w", r.Name, err)
 		}
 		// What cannot be read has no name that could be taken.
 		list, _ := s.List(ctx)

@@ -104,6 +104,10 @@ func runAdopt(ctx context.Context, dockerCLI command.Cli, name string, options a
 		return err
 	}
 	fmt.Fprintln(dockerCLI.Out(), display.Line(s.Name))
+	// Who stops a session means to start it again.
+	if c, err := dockerCLI.Client().ContainerInspect(ctx, s.ID); err == nil && c.HostConfig != nil && c.HostConfig.AutoRemove {
+		fmt.Fprintf(dockerCLI.Err(), "%s was started with --rm: the engine deletes it once it stops, with all that was written to its disk\n", display.Line(s.Name))
+	}
 	return nil
 }
 
