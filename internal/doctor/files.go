@@ -67,7 +67,7 @@ func causes(err error) []error {
 	if err == nil {
 		return nil
 	}
-	many, joined := err.(interface{ Unwrap() []error }) //nolint:errorlint // those inside have a text of their own
+	many, joined := err.(interface{ Unwrap() []error })
 	if !joined {
 		return []error{err}
 	}

@@ -234,7 +234,9 @@ func TestASessionThatIsListedAfterAllIsFollowed(t *testing.T) {
 			t.Errorf("it is back: %+v", got)
 		}
 		cancel()
-		<-ended
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
 	})
 }
 

@@ -33,8 +33,8 @@ func (s *Store) Changes(ctx context.Context) <-chan struct{} {
 				return
 			case e := <-watcher.Events:
 				tell = f.tells(e)
-			case <-watcher.Errors:
-				tell = true // some may have been missed
+			case err := <-watcher.Errors:
+				tell = err != nil // some may have been missed
 			}
 			if !tell {
 				continue
