@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,13 +39,23 @@ func (b *boxes) ImageList(context.Context, image.ListOptions) ([]image.Summary, 
 // kept is a roster.
 type kept struct {
 	atOnce  bool
+	mu      sync.Mutex
 	asked   []bool
 	list    []roster.Record
 	err     error
 	missing []string
 }
 
+// set makes it another one while it may be asked.
+func (k *kept) set(err error, list ...roster.Record) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.err, k.list = err, list
+}
+
 func (k *kept) Records(_ context.Context, answers bool) ([]roster.Record, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.asked = append(k.asked, answers)
 	return k.list, k.err
 }

@@ -108,6 +108,7 @@ func (w *watch) connection(ctx context.Context, healthy func()) error {
 	// Events are taken at once: an engine drops those that nobody takes.
 	lost := make(chan error, 1)
 	reading.Go(func() { lost <- w.read(ctx, messages, errs) })
+	unread := 0
 	for {
 		began := time.Now()
 		news, err := w.list(ctx)
@@ -118,15 +119,27 @@ func (w *watch) connection(ctx context.Context, healthy func()) error {
 		w.begun = true
 		w.tell(news)
 		rest := max(quiet, 3*time.Since(began))
+		after := w.behind(news.Sessions)
+		if news.Unread == nil {
+			unread = 0
+		} else if unread < looks {
+			// No event tells that a helper answers again.
+			wait := min(firstLook<<unread, longestLook)
+			if unread++; after == 0 || wait < after {
+				after = wait
+			}
+		}
 		var again <-chan time.Time
-		if after := w.behind(news.Sessions); after > 0 {
+		if after > 0 {
 			again = time.After(after)
 		}
 		select {
 		case err := <-lost:
 			return err
 		case <-w.changed:
+			unread = 0
 		case <-w.records:
+			unread = 0
 		case <-again:
 		}
 		select {

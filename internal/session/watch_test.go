@@ -15,8 +15,6 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/system"
-
-	"github.com/docker-kasm/docker-kasm/internal/roster"
 )
 
 // watched is an engine whose sessions change.
@@ -274,22 +272,40 @@ func TestAWatchShowsWhatRecordsTell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api, book, changed := newWatched(), &kept{}, make(chan struct{}, 1)
 		told, stop := watchingRecords(t, api, book, changed)
-		book.list = []roster.Record{machine("bbbbbbbbbbbbbbbb", "win")}
+		win := machine("bbbbbbbbbbbbbbbb", "win")
+		book.set(nil, win)
 		changed <- struct{}{}
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if n := told(); n.Unread != nil || len(n.Sessions) != 1 || n.Sessions[0].Name != "win" {
 			t.Errorf("told %+v", n)
 		}
-		book.err = errors.New("damaged")
+		// What cannot be read is tried again without an event, but not for ever.
+		book.set(errors.New("damaged"), win)
 		changed <- struct{}{}
-		time.Sleep(time.Hour)
+		time.Sleep(time.Second)
 		synctest.Wait()
 		if n := told(); n.Err != nil || n.Unread == nil || len(n.Sessions) != 1 {
 			t.Errorf("told %+v", n)
 		}
-		if api.lists != 3 {
-			t.Errorf("%d lists", api.lists)
+		book.set(nil, win)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := told(); n.Unread != nil {
+			t.Errorf("told %+v", n)
+		}
+		before := api.lists
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if api.lists != before {
+			t.Errorf("%d lists though all can be read", api.lists-before)
+		}
+		book.set(errors.New("damaged"), win)
+		changed <- struct{}{}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if most := before + 1 + looks; api.lists > most {
+			t.Errorf("%d lists", api.lists-before)
 		}
 		_ = stop()
 	})
