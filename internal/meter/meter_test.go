@@ -281,9 +281,14 @@ func TestRunFollowsTheSessionsThatAreSet(t *testing.T) {
 		}
 		// A disk is measured again after a minute, and not all the time where that
 		// takes long.
-		before := engine.sizes
+		measured := func() int {
+			engine.mu.Lock()
+			defer engine.mu.Unlock()
+			return engine.sizes
+		}
+		before := measured()
 		look(10 * time.Minute)
-		if again := engine.sizes - before; again < 5 || again > 10 {
+		if again := measured() - before; again < 5 || again > 10 {
 			t.Errorf("one disk was measured %d times in ten minutes", again)
 		}
 		cancel()
