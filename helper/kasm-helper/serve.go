@@ -138,6 +138,7 @@ func serve(ctx context.Context, o serveOptions) error {
 		return fmt.Errorf("set up the connection to the engine: %w", err)
 	}
 	defer engine.Close()
+	agree(ctx, engine)
 	auth, err := credentials(o.dockerConfig)
 	if err != nil {
 		return err
@@ -217,6 +218,18 @@ func serve(ctx context.Context, o serveOptions) error {
 	log.Info("the helper has ended")
 	return nil
 }
+
+// agree has the client agree with the engine on a version of the API. It would do so
+// with its first call; the first of several at a time would race with the others,
+// which look at the version. An engine that is not there yet is not waited for.
+func agree(ctx context.Context, engine *client.Client) {
+	ctx, cancel := context.WithTimeout(ctx, agreeTime)
+	defer cancel()
+	engine.NegotiateAPIVersion(ctx)
+}
+
+// agreeTime bounds the time that the start takes where an engine does not answer.
+const agreeTime = 2 * time.Second
 
 // room tells the room where the engine keeps its data, if this is its host. The
 // helper's own data tells it in a container, as that is in a volume of the engine.
