@@ -72,7 +72,7 @@ func (e *ExitedError) Error() string {
 	if e.Removed {
 		text.WriteString("it is deleted because of --rm: launch it without to look into it")
 	} else {
-		fmt.Fprintf(&text, "`docker logs %s` shows all of its log, `docker kasm rm %s` deletes it", e.Name, e.Name)
+		fmt.Fprintf(&text, "`docker kasm logs %s` shows all of its log, `docker kasm rm %s` deletes it", e.Name, e.Name)
 	}
 	return text.String()
 }
@@ -95,7 +95,7 @@ func Await(ctx context.Context, api Awaiter, s Session, o AwaitOptions) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("session %q is running, and is not waited for any longer: %w", s.Name, ctx.Err())
 	case timed.Err() != nil:
-		return fmt.Errorf("session %q is running, but does not answer after %s: %s; `docker logs %s` may tell why, and --wait-timeout gives it longer", s.Name, o.Timeout, w.last, s.Name)
+		return fmt.Errorf("session %q is running, but does not answer after %s: %s; `docker kasm logs %s` may tell why, and --wait-timeout gives it longer", s.Name, o.Timeout, w.last, s.Name)
 	}
 	return fmt.Errorf("wait for session %q, which was launched: %w", s.Name, err)
 }

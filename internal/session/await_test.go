@@ -68,8 +68,8 @@ func TestExitedErrorSaysWhatToDo(t *testing.T) {
 		err  ExitedError
 		want []string
 	}{
-		{ExitedError{Name: "x", ExitCode: 3, LastLog: []string{"a", "b"}}, []string{"exit code 3;", "\n  a\n  b\n", "`docker logs x`"}},
-		{ExitedError{Name: "x", ExitCode: 137, Reason: "out of memory"}, []string{"exit code 137 (out of memory)", "its log is empty: `docker logs"}},
+		{ExitedError{Name: "x", ExitCode: 3, LastLog: []string{"a", "b"}}, []string{"exit code 3;", "\n  a\n  b\n", "`docker kasm logs x`"}},
+		{ExitedError{Name: "x", ExitCode: 137, Reason: "out of memory"}, []string{"exit code 137 (out of memory)", "its log is empty: `docker kasm logs"}},
 		{ExitedError{Name: "x", ExitCode: -1, Removed: true}, []string{"has ended, and its log is empty: it is deleted"}},
 	} {
 		for _, want := range c.want {
