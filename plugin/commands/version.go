@@ -11,6 +11,7 @@ import (
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/command/formatter/tabwriter"
+	"github.com/docker/docker/api/types"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -22,6 +23,10 @@ import (
 	"github.com/docker-kasm/docker-kasm/plugin/commands/output"
 )
 
+// enginePatience is how long an engine may take to answer. One that takes connections
+// and does nothing with them is not waited for any longer.
+const enginePatience = 10 * time.Second
+
 // versionPatience bounds each of the questions whose answer can be done without:
 // those to the docker CLI and the helper.
 const versionPatience = 3 * time.Second
@@ -31,7 +36,11 @@ func newVersionCommand(dockerCLI command.Cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version [OPTIONS]",
 		Short: "Show the versions of the plugin, the CLI, the engine and the helper",
-		Args:  cli.NoArgs,
+		Long: `Show the versions of the plugin, the CLI, the engine and the helper.
+
+What is known is shown also if the engine does not answer; it gets 10 seconds for
+that. The exit status is then 1.`,
+		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runVersion(cmd.Context(), dockerCLI, format)
 		},
@@ -80,7 +89,7 @@ func runVersion(ctx context.Context, dockerCLI command.Cli, format string) error
 		return nil
 	})
 	all.Go(func() error {
-		server, err := dockerCLI.Client().ServerVersion(ctx)
+		server, err := askEngine(ctx, dockerCLI)
 		if err != nil {
 			engineErr, v.EngineError = err, err.Error()
 			return nil
@@ -92,6 +101,16 @@ func runVersion(ctx context.Context, dockerCLI command.Cli, format string) error
 	_ = all.Wait() // each has put its error where it is shown
 	// As with `docker version`, what is known is shown before the error.
 	return errors.Join(show(display.Writer(dockerCLI.Out()), v), engineErr)
+}
+
+func askEngine(ctx context.Context, dockerCLI command.Cli) (types.Version, error) {
+	timed, cancel := context.WithTimeout(ctx, enginePatience)
+	defer cancel()
+	server, err := dockerCLI.Client().ServerVersion(timed)
+	if err != nil && timed.Err() != nil && ctx.Err() == nil {
+		return server, fmt.Errorf("the engine at %s does not answer within %s: see whether it is stuck, or its machine out of reach", dockerCLI.DockerEndpoint().Host, enginePatience)
+	}
+	return server, err
 }
 
 // askHelper returns nil if the engine has no helper.
