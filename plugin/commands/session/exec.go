@@ -9,6 +9,7 @@ import (
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/command/completion"
 	"github.com/docker/cli/cli/command/container"
+	"github.com/moby/term"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/session"
@@ -76,7 +77,9 @@ func runExec(ctx context.Context, dockerCLI command.Cli, name string, options co
 	}
 	err = container.RunExec(ctx, dockerCLI, s.ID, options)
 	var status cli.StatusError
-	if err == nil || errors.As(err, &status) {
+	var detached term.EscapeError
+	if err == nil || errors.As(err, &status) || errors.As(err, &detached) {
+		// Who detaches has not failed to run it: "docker exec" says the same.
 		return err
 	}
 	return fmt.Errorf("run a command in session %q: %w", s.Name, err)

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/docker/api/types/container"
+	timetypes "github.com/docker/docker/api/types/time"
 	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/spf13/cobra"
 
@@ -52,6 +54,11 @@ func runLogs(ctx context.Context, dockerCLI command.Cli, name string, options co
 	// Engines take what is no number for all.
 	if n, err := strconv.Atoi(options.Tail); options.Tail != "all" && (err != nil || n < 0) {
 		return usage.Error(fmt.Errorf("invalid value %q for --tail: give a number of lines, or all", options.Tail))
+	}
+	for flag, text := range map[string]string{"since": options.Since, "until": options.Until} {
+		if _, err := timetypes.GetTimestamp(text, time.Now()); text != "" && err != nil {
+			return usage.Error(fmt.Errorf("invalid value %q for --%s: give a time, such as 2013-01-02T13:23:37Z, or one before now, such as 42m", text, flag))
+		}
 	}
 	s, err := findOne(ctx, dockerCLI, name)
 	if err != nil {
