@@ -31,6 +31,9 @@ type AwaitOptions struct {
 	Timeout time.Duration
 	// Local tells that the engine publishes ports on this machine.
 	Local bool
+	// Port is the session's that is waited for where it publishes none, as it will be
+	// forwarded; 0 is for none.
+	Port uint16
 	// Waiting is told what is waited for, if anything is; nil discards it.
 	Waiting func(what string)
 }
@@ -78,8 +81,8 @@ func (e *ExitedError) Error() string {
 }
 
 // Await waits until s, which was just launched, answers: until its health check
-// says so, or else something listens on its published port. A session that has
-// neither is not waited for. The error is an *ExitedError when it ends, and an
+// says so, or else something listens on its published port, or the one of o. A
+// session that has neither is not waited for. The error is an *ExitedError when it ends, and an
 // *UnknownError when its port cannot be looked at; other errors, too, leave the
 // session as it is.
 func Await(ctx context.Context, api Awaiter, s Session, o AwaitOptions) error {
@@ -110,6 +113,9 @@ type wait struct {
 	last string
 	// dial tells that the port is looked at from outside.
 	dial bool
+	// inside tells that the port is not published: whoever is to reach it comes from
+	// the session's own network.
+	inside bool
 }
 
 func (w *wait) run(ctx context.Context) error {
@@ -127,6 +133,9 @@ func (w *wait) run(ctx context.Context) error {
 		return err
 	}
 	port := w.s.answersOn()
+	if port == 0 {
+		port, w.inside = w.o.Port, true
+	}
 	healthy := c.ContainerJSONBase != nil && c.State != nil && c.State.Health != nil && c.State.Health.Status != container.NoHealthcheck
 	switch {
 	case gone: // the event says how it ended
@@ -269,7 +278,8 @@ func (s Session) answersOn() uint16 {
 			return port
 		}
 	}
-	return published(func(container.Port) bool { return true })
+	p, _ := s.shownOn()
+	return p.PrivatePort
 }
 
 // listens tells whether something listens on a port of the session. It looks from
@@ -288,17 +298,23 @@ func (w *wait) listens(ctx context.Context, port uint16) (done bool, err error) 
 	case ctx.Err() != nil:
 		return true, ctx.Err()
 	case err == nil && strings.Contains(table, "local_address"):
-		return listening(table, port), nil
+		return listening(table, port, w.inside), nil
 	case err != nil && !noProgram(err.Error()):
 		w.last = err.Error() // it is paused, or ends: an event tells
 		return false, nil
 	case code > commandNotFound:
 		return false, nil // killed, as the session ends
+	case w.inside:
+		return true, w.unknown(port, "it is not published")
 	case w.o.Local:
 		w.dial = true
 		return w.accepts(ctx, port), nil
 	}
-	return true, &UnknownError{w.s.Name, fmt.Sprintf("its image has no cat to look at port %d with, and the engine is on another machine", port)}
+	return true, w.unknown(port, "the engine is on another machine")
+}
+
+func (w *wait) unknown(port uint16, why string) error {
+	return &UnknownError{w.s.Name, fmt.Sprintf("its image has no cat to look at port %d with, and %s", port, why)}
 }
 
 // commandNotFound is the highest exit code of an exec that no signal ended.
@@ -322,15 +338,16 @@ func loopbacks() []string {
 	}
 }
 
-// listening looks a port up in the text of /proc/net/tcp and /proc/net/tcp6.
-func listening(table string, port uint16) bool {
+// listening looks a port up in the text of /proc/net/tcp and /proc/net/tcp6. One of
+// a loopback address counts if it is looked for from inside.
+func listening(table string, port uint16, inside bool) bool {
 	for line := range strings.Lines(table) {
 		fields := strings.Fields(line)
 		if len(fields) < 4 || fields[3] != stateListen {
 			continue
 		}
 		address, hex, _ := strings.Cut(fields[1], ":")
-		if n, err := strconv.ParseUint(hex, 16, 16); err == nil && uint16(n) == port && !slices.Contains(loopbacks(), address) {
+		if n, err := strconv.ParseUint(hex, 16, 16); err == nil && uint16(n) == port && (inside || !slices.Contains(loopbacks(), address)) {
 			return true
 		}
 	}

@@ -102,7 +102,10 @@ func TestDisownTakesOnlyInheritedLabels(t *testing.T) {
 }
 
 func TestAddress(t *testing.T) {
-	ports := []container.Port{{PrivatePort: 80}, {IP: "0.0.0.0", PrivatePort: 6901, PublicPort: 32768}, {IP: "127.0.0.1", PrivatePort: 22, PublicPort: 2222}}
+	ports := []container.Port{
+		{PrivatePort: 80, Type: "tcp"}, {IP: "0.0.0.0", PrivatePort: 4901, PublicPort: 32767, Type: "tcp"},
+		{IP: "0.0.0.0", PrivatePort: 6901, PublicPort: 32768, Type: "tcp"}, {IP: "127.0.0.1", PrivatePort: 22, PublicPort: 2222, Type: "tcp"},
+	}
 	for _, c := range []struct {
 		open  string
 		ports []container.Port
@@ -111,9 +114,13 @@ func TestAddress(t *testing.T) {
 		{"https://localhost:{6901}/?a={22}", ports, "https://localhost:32768/?a=2222"},
 		{"https://localhost:{80}/", ports, ""},
 		{"https://localhost:{99999}/", ports, ""},
-		{"", ports, "localhost:32768"},
-		{"", ports[2:], "127.0.0.1:2222"},
-		{"", []container.Port{{IP: "::1", PrivatePort: 1, PublicPort: 2}}, "[::1]:2"},
+		{"", ports, "https://localhost:32768/"},
+		{"", ports[1:2], "localhost:32767"},
+		{"", ports[3:], "127.0.0.1:2222"},
+		{"", []container.Port{{IP: "::1", PrivatePort: 1, PublicPort: 2, Type: "tcp"}}, "[::1]:2"},
+		{"", []container.Port{{IP: "::1", PrivatePort: 6901, PublicPort: 2, Type: "tcp"}}, "https://localhost:2/"},
+		{"", []container.Port{{IP: "10.0.0.7", PrivatePort: 6901, PublicPort: 2, Type: "tcp"}}, "https://10.0.0.7:2/"},
+		{"", []container.Port{{PrivatePort: 53, PublicPort: 53, Type: "udp"}}, ""},
 		{"", nil, ""},
 	} {
 		if got := (Session{Open: c.open, Ports: c.ports}).Address(); got != c.want {

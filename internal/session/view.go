@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -220,8 +221,9 @@ func tail(logs io.Reader, tty bool) ([]string, error) {
 var portPlace = regexp.MustCompile(`\{(\d+)\}`)
 
 // Address returns where the session is reached from the engine's host: the
-// address of a server session's machine, else its open template with every {PORT} replaced by the published host port, else
-// the first published port as host:port, else "".
+// address of a server session's machine, else its open template with every {PORT}
+// replaced by the published host port, else that of the port it is shown on: of
+// Kasm's desktops as an address, of another one as host:port. It is "" without any.
 func (s Session) Address() string {
 	if s.URL != "" {
 		return s.URL
@@ -245,15 +247,32 @@ func (s Session) Address() string {
 		}
 		return ""
 	}
-	for _, p := range s.Ports {
-		if p.PublicPort == 0 {
-			continue
-		}
-		host := p.IP
-		if host == "" || host == "0.0.0.0" || host == "::" {
-			host = "localhost"
-		}
-		return net.JoinHostPort(host, strconv.Itoa(int(p.PublicPort)))
+	p, ok := s.shownOn()
+	if !ok {
+		return ""
 	}
-	return ""
+	host := p.IP
+	if host == "" || host == "0.0.0.0" || host == "::" || p.PrivatePort == kasmPort && loopback(host) {
+		host = "localhost"
+	}
+	address := net.JoinHostPort(host, strconv.Itoa(int(p.PublicPort)))
+	if p.PrivatePort == kasmPort {
+		// Browsers would try it without TLS.
+		return scheme(kasmPort) + "://" + address + "/"
+	}
+	return address
+}
+
+// shownOn is the published TCP port that a session shows what it has on where its
+// workspace does not say: that of Kasm's desktops, or else the lowest.
+func (s Session) shownOn() (p container.Port, ok bool) {
+	published := func(p container.Port) bool { return p.PublicPort != 0 && p.Type == "tcp" }
+	at := slices.IndexFunc(s.Ports, func(p container.Port) bool { return published(p) && p.PrivatePort == kasmPort })
+	if at < 0 {
+		at = slices.IndexFunc(s.Ports, published)
+	}
+	if at < 0 {
+		return p, false
+	}
+	return s.Ports[at], true
 }

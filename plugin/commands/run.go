@@ -41,8 +41,8 @@ func newRunCommand(dockerCLI command.Cli) *cobra.Command {
 		Use:   "run [OPTIONS] WORKSPACE",
 		Short: "Launch a session of a workspace",
 		Long: `Launch a session: a container of the workspace's image, with its resources,
-ports, volumes, networks and environment. Prints the session's name, and its
-address on standard error.
+ports, volumes, networks and environment. Prints the session's name, and on standard
+error its address, or how it is opened if that is not published.
 
 Options come on top of the workspace's settings, and are written as "docker run"
 takes them. What is about the same thing replaces it: an environment variable the
@@ -51,8 +51,8 @@ volume what is mounted at that path, a limit that limit, networks all networks.
 Everything else of the workspace stays. What --env sets replaces what --env-file does.
 
 The session is waited for until its health check succeeds or, if it has none,
-until something listens on the port that its address leads to; a session with
-neither is not. One that ends meanwhile, or does not answer in time, makes the
+until something listens on the port that its address leads to, which with --open may
+be one that is not published; a session with neither is not. One that ends meanwhile, or does not answer in time, makes the
 command fail, and stays to be looked into. An interrupt while waiting leaves the
 session running; before, nothing is left of it.
 
@@ -146,10 +146,30 @@ func present(ctx context.Context, dockerCLI command.Cli, s session.Session, opti
 	if options.open {
 		return sessioncmd.Open(ctx, dockerCLI, s, sessioncmd.OpenOptions{Out: dockerCLI.Err()})
 	}
-	if address := s.Address(); address != "" && !options.quiet {
+	if options.quiet {
+		return nil
+	}
+	address := s.Address()
+	if address == "" && pagePort(ctx, dockerCLI, s) != 0 {
+		address = fmt.Sprintf("its page is not published: `docker kasm open %s` forwards and opens it", s.Name)
+	}
+	if address != "" {
 		fmt.Fprintln(dockerCLI.Err(), display.Line(address))
 	}
 	return nil
+}
+
+// pagePort is the port that a session is opened by, 0 where none is known of.
+func pagePort(ctx context.Context, dockerCLI command.Cli, s session.Session) uint16 {
+	c, err := dockerCLI.Client().ContainerInspect(ctx, s.ID)
+	if err != nil {
+		return 0
+	}
+	page, err := session.FindPage(s, c, 0)
+	if err != nil || len(page.Ports) == 0 {
+		return 0
+	}
+	return page.Ports[0]
 }
 
 // launch starts a session, and shows the pull.
@@ -176,6 +196,9 @@ func launch(ctx context.Context, dockerCLI command.Cli, where *catalog.Catalog, 
 func await(ctx context.Context, dockerCLI command.Cli, s session.Session, options runOptions) error {
 	scheme, _, _ := strings.Cut(dockerCLI.Client().DaemonHost(), "://")
 	o := session.AwaitOptions{Timeout: options.timeout, Local: scheme == "unix" || scheme == "npipe"}
+	if options.open {
+		o.Port = pagePort(ctx, dockerCLI, s)
+	}
 	if !options.quiet {
 		o.Waiting = func(what string) { fmt.Fprintf(dockerCLI.Err(), "waiting for %s\n", what) }
 	}
