@@ -88,7 +88,7 @@ func (e *ExitedError) Error() string {
 func Await(ctx context.Context, api Awaiter, s Session, o AwaitOptions) error {
 	timed, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	w := &wait{api: api, s: s, o: o}
+	w := &wait{api: api, s: s, o: o, last: "the engine has not told how it is"}
 	err := w.run(timed)
 	var exited *ExitedError
 	var unknown *UnknownError

@@ -112,6 +112,7 @@ type engineOf struct {
 	state   container.State
 	told    []events.Message
 	lost    error
+	stuck   bool
 }
 
 func (e engineOf) Events(context.Context, events.ListOptions) (<-chan events.Message, <-chan error) {
@@ -125,7 +126,11 @@ func (e engineOf) Events(context.Context, events.ListOptions) (<-chan events.Mes
 	return messages, errs
 }
 
-func (e engineOf) ContainerInspect(context.Context, string) (container.InspectResponse, error) {
+func (e engineOf) ContainerInspect(ctx context.Context, _ string) (container.InspectResponse, error) {
+	if e.stuck {
+		<-ctx.Done()
+		return container.InspectResponse{}, ctx.Err()
+	}
 	if e.inspect != nil {
 		return container.InspectResponse{}, e.inspect
 	}
@@ -152,6 +157,7 @@ func TestAwaitWhenTheEngineOrTheSessionGoesAway(t *testing.T) {
 		"ends while its health is awaited": {engineOf{state: starting, told: []events.Message{died}}, false, time.Minute, "exit code 7; the last lines of its log:\n  (log not readable: gone)"},
 		"the connection is lost":           {engineOf{state: starting, lost: io.ErrUnexpectedEOF}, false, time.Minute, "which was launched: unexpected EOF"},
 		"not healthy in time":              {engineOf{state: starting}, false, time.Nanosecond, "does not answer after 1ns: its health check has not succeeded yet"},
+		"the engine is stuck":              {engineOf{stuck: true}, false, time.Nanosecond, "does not answer after 1ns: the engine has not told how it is; "},
 		"an event of another kind is none": {engineOf{state: starting, told: []events.Message{{Action: "health_status: starting"}, {Action: events.ActionPause}, {Action: "health_status: healthy"}}}, false, time.Minute, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
