@@ -228,7 +228,7 @@ func (t *Tunnel) Close() error {
 	defer cancel()
 	err := t.api.ContainerRemove(ctx, t.far, container.RemoveOptions{Force: true})
 	if err != nil && !cerrdefs.IsNotFound(err) && !cerrdefs.IsConflict(err) {
-		return fmt.Errorf("remove the container of the far end, %s: %w", t.far, err)
+		return fmt.Errorf("remove the container of the far end: %w; it goes by itself, or by `docker rm -f %s`, once the engine answers", err, t.far)
 	}
 	return nil
 }

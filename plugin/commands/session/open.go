@@ -157,19 +157,19 @@ func forwardPage(ctx context.Context, dockerCLI command.Cli, page session.Page, 
 	want := o.LocalPort
 	for _, port := range page.Ports {
 		// First, so that nothing is made for a port that is taken.
-		listener, err := forward.Listen(ctx, want)
-		if err != nil {
-			return err
+		listener, failed := forward.Listen(ctx, want)
+		if failed != nil {
+			return failed
 		}
 		defer listener.Close()
 		want = 0
 		ports[port] = listener.Port()
 		options.Port = port
-		tunnel, err := forward.Open(ctx, dockerCLI.Client(), options)
-		if err != nil {
-			return err
+		tunnel, failed := forward.Open(ctx, dockerCLI.Client(), options)
+		if failed != nil {
+			return failed
 		}
-		defer func() { err = errors.Join(err, tunnel.Close()) }()
+		defer func() { err = also(err, tunnel.Close()) }()
 		go func() { ended <- tunnel.Serve(ctx, listener) }()
 	}
 	address, err := page.Forwarded(ports)
@@ -186,6 +186,17 @@ func forwardPage(ctx context.Context, dockerCLI command.Cli, page session.Page, 
 		return cli.StatusError{StatusCode: 130}
 	}
 	return err
+}
+
+// also adds what could not be tidied up to the error that a command ends with, which
+// may be nothing but a status.
+func also(err, left error) error {
+	var status cli.StatusError
+	if left == nil || !errors.As(err, &status) || err.Error() != "" {
+		return errors.Join(err, left)
+	}
+	status.Cause = left
+	return status
 }
 
 func numbers(ports []uint16) string {
