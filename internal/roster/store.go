@@ -11,18 +11,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/BurntSushi/toml"
-	"github.com/gofrs/flock"
 	"github.com/moby/sys/atomicwriter"
 
+	"github.com/docker-kasm/docker-kasm/internal/folder"
 	"github.com/docker-kasm/docker-kasm/internal/leftover"
 )
 
 const (
-	extension   = ".toml"
-	lockTimeout = 10 * time.Second
+	extension = ".toml"
 	// maxFile is ample for a record, in bytes.
 	maxFile = 64 << 10
 )
@@ -167,22 +165,10 @@ func (s *Store) Sweep(ctx context.Context) error {
 // locked keeps other processes' changes out while do runs, and removes what one
 // that was killed has left of a file it was writing.
 func (s *Store) locked(ctx context.Context, do func() error) error {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("make the folder for records of sessions: %w", err)
-	}
-	path := filepath.Join(s.dir, ".lock")
-	lock := flock.New(path, flock.SetPermissions(0o600))
-	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
-	defer cancel()
-	got, err := lock.TryLockContext(ctx, 20*time.Millisecond)
-	if errors.Is(err, context.DeadlineExceeded) || err == nil && !got {
-		return fmt.Errorf("lock the records of sessions: another process has held %s for %s", path, lockTimeout)
-	}
-	if err != nil {
-		return fmt.Errorf("lock the records of sessions: %w", err)
-	}
-	leftover.Remove(s.dir, "")
-	return errors.Join(do(), s.mark(), lock.Close())
+	return folder.Locked(ctx, s.dir, "the records of sessions", func() error {
+		leftover.Remove(s.dir, "")
+		return errors.Join(do(), s.mark())
+	})
 }
 
 // mark makes or removes Mark, whether the records can be read or not.

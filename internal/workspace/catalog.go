@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/agext/levenshtein"
-	"github.com/gofrs/flock"
+
+	"github.com/docker-kasm/docker-kasm/internal/folder"
 )
 
 // Errors that callers tell apart with errors.Is.
@@ -27,8 +27,7 @@ var (
 const (
 	extension = ".toml"
 	// temporary matches the files that are not whole yet.
-	temporary   = ".*" + extension + "[0-9]*"
-	lockTimeout = 10 * time.Second
+	temporary = ".*" + extension + "[0-9]*"
 )
 
 // Catalog is a folder of workspace files.
@@ -289,20 +288,8 @@ func (c *Catalog) sweep() {
 
 // locked keeps other processes' writes out while do runs.
 func (c *Catalog) locked(ctx context.Context, do func() error) error {
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
-		return fmt.Errorf("make the catalog's folder: %w", err)
-	}
-	path := filepath.Join(c.dir, ".lock")
-	lock := flock.New(path, flock.SetPermissions(0o600))
-	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
-	defer cancel()
-	got, err := lock.TryLockContext(ctx, 20*time.Millisecond)
-	if errors.Is(err, context.DeadlineExceeded) || err == nil && !got {
-		return fmt.Errorf("lock the catalog: another process has held %s for %s", path, lockTimeout)
-	}
-	if err != nil {
-		return fmt.Errorf("lock the catalog: %w", err)
-	}
-	c.sweep()
-	return errors.Join(do(), lock.Close())
+	return folder.Locked(ctx, c.dir, "the catalog", func() error {
+		c.sweep()
+		return do()
+	})
 }
