@@ -11,6 +11,8 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
+
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 )
 
 // Events do not carry enough to keep an index up to date: an untag names the
@@ -150,7 +152,7 @@ func (w *Watcher) subscribe(ctx context.Context, cancel func()) (<-chan events.M
 	}
 	w.mu.Unlock()
 	messages, errs := w.engine.Events(ctx, events.ListOptions{
-		Since: fmt.Sprintf("%d.%09d", since/int64(time.Second), since%int64(time.Second)),
+		Since: engine.Stamp(time.Unix(0, since)),
 		Filters: filters.NewArgs(
 			filters.Arg("type", string(events.ImageEventType)),
 			// Engines before 27 tell of a commit without a tag by this one only.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 
@@ -70,6 +71,16 @@ func Time(ctx context.Context, api InfoClient) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("ask the engine for its time: %w", err)
 	}
 	return now, nil
+}
+
+// Stamp writes a time as engines take it for events, to the nanosecond.
+func Stamp(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
+
+// Local tells whether the engine at an address, such as unix:///var/run/docker.sock,
+// is on this machine.
+func Local(address string) bool {
+	scheme, _, _ := strings.Cut(address, "://")
+	return scheme == "unix" || scheme == "npipe"
 }
 
 // ConnectionLost tells whether an error means that the engine did not answer: it is

@@ -64,7 +64,7 @@ type Record struct {
 	Address string `toml:"address,omitempty" json:"Address,omitempty"`
 }
 
-// NewID makes the id of a server session.
+// NewID makes a random id of a session.
 func NewID() (string, error) {
 	var b [8]byte
 	if _, err := rand.Read(b[:]); err != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 )
 
 // HookTimeout is the time a hook may take where its workspace does not say.
@@ -59,7 +61,7 @@ func (h Hook) Run(ctx context.Context, api Hooker, s Session) error {
 const hookMark = "DOCKER_KASM_HOOK"
 
 func (h Hook) run(ctx context.Context, api Hooker, s Session) error {
-	id, err := newID()
+	id, err := roster.NewID()
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,6 @@ package session
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +20,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/runspec"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
@@ -90,7 +89,7 @@ func launch(ctx context.Context, api Launcher, ws *workspace.Workspace, o Launch
 	if err != nil {
 		return Launched{}, err
 	}
-	id, err := newID()
+	id, err := roster.NewID()
 	if err != nil {
 		return Launched{}, err
 	}
@@ -217,14 +216,6 @@ func Launchable(ws *workspace.Workspace) error {
 		return nil
 	}
 	return fmt.Errorf("workspace %q is disabled: `docker kasm workspace update --set enabled=true %s` enables it", ws.Name, ws.Name)
-}
-
-func newID() (string, error) {
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return "", fmt.Errorf("make a session id: %w", err)
-	}
-	return hex.EncodeToString(b[:]), nil
 }
 
 func sessionLabels(ws *workspace.Workspace, o LaunchOptions, id, name string) map[string]string {

@@ -197,7 +197,7 @@ func (w *watch) subscribe(ctx context.Context, cancel func()) (<-chan events.Mes
 		filter.Add("event", string(action))
 	}
 	messages, errs := w.api.Events(ctx, events.ListOptions{
-		Since: fmt.Sprintf("%d.%09d", since/int64(time.Second), since%int64(time.Second)), Filters: filter,
+		Since: engine.Stamp(time.Unix(0, since)), Filters: filter,
 	})
 	return messages, errs, nil
 }

@@ -2,7 +2,6 @@ package snapshot
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/docker/docker/api/types/events"
@@ -111,7 +110,7 @@ func engineTime(ctx context.Context, api engine.InfoClient) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()), nil
+	return engine.Stamp(now), nil
 }
 
 // result returns what the engine has told, after its answer to the commit.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/docker/cli/cli"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
@@ -194,8 +194,7 @@ func launch(ctx context.Context, dockerCLI command.Cli, where *catalog.Catalog, 
 
 // await waits until the session answers. That it cannot be told is no failure.
 func await(ctx context.Context, dockerCLI command.Cli, s session.Session, options runOptions) error {
-	scheme, _, _ := strings.Cut(dockerCLI.Client().DaemonHost(), "://")
-	o := session.AwaitOptions{Timeout: options.timeout, Local: scheme == "unix" || scheme == "npipe"}
+	o := session.AwaitOptions{Timeout: options.timeout, Local: engine.Local(dockerCLI.Client().DaemonHost())}
 	if options.open {
 		o.Port = pagePort(ctx, dockerCLI, s)
 	}

@@ -268,15 +268,7 @@ func overTLS(t *testing.T, s suite) remote {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go relay(conn.(*tls.Conn), strings.TrimPrefix(s.host, "unix://"))
-		}
-	}()
+	go relayAll(l, strings.TrimPrefix(s.host, "unix://"))
 	host := "tcp://" + l.Addr().String()
 	// Without a certificate the proxy is closed.
 	if anyone, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}); err == nil {
@@ -299,6 +291,17 @@ func overTLS(t *testing.T, s suite) remote {
 type halfCloser interface {
 	io.ReadWriteCloser
 	CloseWrite() error
+}
+
+// relayAll carries each connection that l takes to an engine's socket.
+func relayAll(l net.Listener, socket string) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go relay(conn.(halfCloser), socket)
+	}
 }
 
 // relay copies both ways until both have ended, and passes each end on.

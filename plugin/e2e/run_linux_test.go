@@ -27,15 +27,7 @@ func (s suite) relay(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go relay(conn.(*net.TCPConn), socket)
-		}
-	}()
+	go relayAll(l, socket)
 	return l.Addr().String()
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -45,8 +44,7 @@ func (c *Catalog) Records(ctx context.Context, answers bool) ([]roster.Record, e
 // AtOnce tells whether the engine is on this machine, where a connection is made in no
 // time.
 func (c *Catalog) AtOnce() bool {
-	scheme, _, _ := strings.Cut(c.dockerCLI.DockerEndpoint().Host, "://")
-	return scheme == "unix" || scheme == "npipe"
+	return engine.Local(c.dockerCLI.DockerEndpoint().Host)
 }
 
 // sharedRecords are those of the helper. It is asked only if it has any: most have

@@ -3,13 +3,13 @@ package pipeline
 
 import (
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/docker/api/types/registry"
 
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/imageref"
 	"github.com/docker-kasm/docker-kasm/internal/push"
 	"github.com/docker-kasm/docker-kasm/internal/snapshot"
@@ -37,10 +37,9 @@ func New(dockerCLI command.Cli, where *catalog.Catalog, sink snapshot.Sink) *sna
 
 // Pusher pushes images of the current context's engine.
 func Pusher(dockerCLI command.Cli, retries uint, report func(push.Event)) push.Pusher {
-	scheme, _, _ := strings.Cut(dockerCLI.Client().DaemonHost(), "://")
 	return push.Pusher{
 		API:     dockerCLI.Client(),
-		Local:   scheme == "unix" || scheme == "npipe",
+		Local:   engine.Local(dockerCLI.Client().DaemonHost()),
 		Context: dockerCLI.CurrentContext(),
 		Records: catalog.Pushes(),
 		Retries: retries,

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/forward"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/browse"
@@ -118,7 +119,8 @@ func Open(ctx context.Context, dockerCLI command.Cli, s session.Session, o OpenO
 	if err != nil {
 		return err
 	}
-	near := local(dockerCLI.DockerEndpoint().Host) || !page.Local()
+	// What an engine here publishes on its loopback address is on ours.
+	near := engine.Local(dockerCLI.DockerEndpoint().Host) || !page.Local()
 	if page.Published() && near && !o.Forward {
 		address, err := page.AtEngine()
 		if err != nil {
@@ -138,13 +140,6 @@ func Open(ctx context.Context, dockerCLI command.Cli, s session.Session, o OpenO
 		options.UsernsMode = c.HostConfig.UsernsMode
 	}
 	return forwardPage(ctx, dockerCLI, page, options, o)
-}
-
-// local tells whether an engine's address is that of this machine: what it publishes
-// on its loopback address is then on ours.
-func local(endpoint string) bool {
-	scheme, _, _ := strings.Cut(endpoint, "://")
-	return scheme == "unix" || scheme == "npipe"
 }
 
 // forwardPage forwards all ports of a page, the first to the local port that is
