@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -94,7 +95,56 @@ func (o *opened) serve(t *testing.T) {
 type forwarding struct {
 	cmd     *exec.Cmd
 	address *url.URL
-	stderr  bytes.Buffer
+	stderr  heard
+}
+
+// heard is what a command that still runs has written.
+type heard struct {
+	mu   sync.Mutex
+	text strings.Builder
+	// more is closed at the next write.
+	more chan struct{}
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.more != nil {
+		close(h.more)
+		h.more = nil
+	}
+	return h.text.Write(p)
+}
+
+func (h *heard) String() string {
+	text, _ := h.sofar()
+	return text
+}
+
+func (h *heard) sofar() (text string, more <-chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.more == nil {
+		h.more = make(chan struct{})
+	}
+	return h.text.String(), h.more
+}
+
+func (h *heard) await(t *testing.T, want string) {
+	t.Helper()
+	late := time.After(30 * time.Second)
+	for {
+		text, more := h.sofar()
+		if strings.Contains(text, want) {
+			return
+		}
+		select {
+		case <-more:
+		case <-late:
+			t.Errorf("said %q, not %q", text, want)
+			return
+		}
+	}
 }
 
 func (o *opened) open(t *testing.T, port string) *forwarding {
@@ -278,10 +328,10 @@ func (o *opened) nothing(t *testing.T) {
 		}
 		_ = conn.Close()
 	}
+	// What a far end says and what it sends are two streams of the engine: the line
+	// may come after the connection's end.
+	f.stderr.await(t, "nothing listens on port 9 in the session")
 	f.end(t, o)
-	if want := "nothing listens on port 9 in the session"; !strings.Contains(f.stderr.String(), want) {
-		t.Errorf("said %q", f.stderr.String())
-	}
 }
 
 // interrupt ends it while a connection is in use, and a port that is taken.
