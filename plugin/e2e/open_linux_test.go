@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -96,55 +95,6 @@ type forwarding struct {
 	cmd     *exec.Cmd
 	address *url.URL
 	stderr  heard
-}
-
-// heard is what a command that still runs has written.
-type heard struct {
-	mu   sync.Mutex
-	text strings.Builder
-	// more is closed at the next write.
-	more chan struct{}
-}
-
-func (h *heard) Write(p []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.more != nil {
-		close(h.more)
-		h.more = nil
-	}
-	return h.text.Write(p)
-}
-
-func (h *heard) String() string {
-	text, _ := h.sofar()
-	return text
-}
-
-func (h *heard) sofar() (text string, more <-chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.more == nil {
-		h.more = make(chan struct{})
-	}
-	return h.text.String(), h.more
-}
-
-func (h *heard) await(t *testing.T, want string) {
-	t.Helper()
-	late := time.After(30 * time.Second)
-	for {
-		text, more := h.sofar()
-		if strings.Contains(text, want) {
-			return
-		}
-		select {
-		case <-more:
-		case <-late:
-			t.Errorf("said %q, not %q", text, want)
-			return
-		}
-	}
 }
 
 func (o *opened) open(t *testing.T, port string) *forwarding {
@@ -330,7 +280,7 @@ func (o *opened) nothing(t *testing.T) {
 	}
 	// What a far end says and what it sends are two streams of the engine: the line
 	// may come after the connection's end.
-	f.stderr.await(t, "nothing listens on port 9 in the session")
+	f.stderr.awaitText(t, "nothing listens on port 9 in the session")
 	f.end(t, o)
 }
 

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -87,60 +86,27 @@ func (w *way) counted() int {
 	return w.lists
 }
 
-// watcher runs a command that shows what changes, and keeps what it shows.
+// watcher runs a command that shows what changes.
 type watcher struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	mu   sync.Mutex
-	text strings.Builder
-	more chan struct{}
+	text heard
 }
 
 func startWatcher(t *testing.T, u user, host string, args ...string) *watcher {
 	t.Helper()
-	w := &watcher{t: t, cmd: command("docker", append([]string{"--host", host, "kasm"}, args...)...), more: make(chan struct{}, 1)}
-	w.cmd.Env = u.env
-	r, out, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.cmd.Stdout, w.cmd.Stderr = out, out
+	w := &watcher{t: t, cmd: command("docker", append([]string{"--host", host, "kasm"}, args...)...)}
+	w.cmd.Env, w.cmd.Stdout, w.cmd.Stderr = u.env, &w.text, &w.text
 	if err := w.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	_ = out.Close()
-	go func() {
-		for lines := bufio.NewScanner(r); lines.Scan(); {
-			w.mu.Lock()
-			w.text.WriteString(lines.Text() + "\n")
-			w.mu.Unlock()
-			select {
-			case w.more <- struct{}{}:
-			default:
-			}
-		}
-	}()
 	t.Cleanup(func() { _ = w.cmd.Process.Kill() })
 	return w
 }
 
-func (w *watcher) shown() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.text.String()
-}
-
-// await waits until what is shown fulfils something.
 func (w *watcher) await(what string, is func(text string) bool) {
 	w.t.Helper()
-	timeout := time.After(awaited)
-	for !is(w.shown()) {
-		select {
-		case <-w.more:
-		case <-timeout:
-			w.t.Fatalf("%s is not shown:\n%s", what, w.shown())
-		}
-	}
+	w.text.await(w.t, what, is)
 }
 
 func (w *watcher) awaitLine(line string) {
