@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/docker/cli/cli"
@@ -17,32 +18,38 @@ import (
 	"github.com/docker/cli/cli-plugins/plugin"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/debug"
+	"github.com/spf13/pflag"
 	"go.opentelemetry.io/otel"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
 	"github.com/docker-kasm/docker-kasm/internal/version"
 	"github.com/docker-kasm/docker-kasm/plugin/commands"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/globals"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
 
 const exitInterrupted = 130
 
 func main() {
-	if plugin.RunningStandalone() {
+	standalone := plugin.RunningStandalone()
+	if standalone {
 		os.Args = standaloneArgs(os.Args)
 	}
-	os.Exit(run())
+	os.Exit(run(standalone))
 }
 
-func run() int {
+func run(standalone bool) int {
+	ctx, cancel := signalContext()
+	defer cancel()
+	if !standalone {
+		followCLI(cancel)
+	}
 	otel.SetErrorHandler(debug.OTELErrorHandler)
 	dockerCLI, err := command.NewDockerCli()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	ctx, cancel := signalContext()
-	defer cancel()
 	err = plugin.RunPlugin(dockerCLI, commands.New(ctx, dockerCLI), metadata.Metadata{
 		SchemaVersion:    "0.1.0",
 		Vendor:           "docker-kasm",
@@ -58,7 +65,7 @@ func run() int {
 	interrupted := ctx.Err() != nil || errors.Is(err, context.Canceled)
 	var status cli.StatusError
 	isStatus := errors.As(err, &status)
-	if message := err.Error(); message != "" {
+	if message := tidy(err.Error()); message != "" {
 		fmt.Fprintln(dockerCLI.Err(), display.Text(message))
 	}
 	switch {
@@ -66,8 +73,26 @@ func run() int {
 		return exitInterrupted
 	case isStatus && status.StatusCode != 0:
 		return status.StatusCode
+	case isFlag(err):
+		return usage.Status
 	}
 	return 1
+}
+
+// isFlag tells whether err is about an option before the command's name, of which the
+// docker CLI's library does not say that it is bad usage.
+func isFlag(err error) bool {
+	var unknown *pflag.NotExistError
+	var missing *pflag.ValueRequiredError
+	var value *pflag.InvalidValueError
+	var syntax *pflag.InvalidSyntaxError
+	return errors.As(err, &unknown) || errors.As(err, &missing) || errors.As(err, &value) || errors.As(err, &syntax)
+}
+
+// tidy makes lines as terminals want them of what other programs have said, ssh among
+// them, which ends each in a carriage return.
+func tidy(message string) string {
+	return strings.TrimRight(strings.ReplaceAll(message, "\r\n", "\n"), "\n")
 }
 
 // signalContext is cancelled by the first SIGINT, SIGTERM or SIGHUP, so that the work

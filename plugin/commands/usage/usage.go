@@ -43,10 +43,14 @@ func Exclusive(flags *pflag.FlagSet, pairs ...[2]string) error {
 // docker CLI's own groups do.
 func NoArgs(cmd *cobra.Command, args []string) error { return cli.NoArgs(cmd, args) }
 
-// Install makes wrong numbers of arguments of all commands below cmd bad usage.
+// Install makes wrong numbers of arguments of all commands below cmd bad usage, and
+// templates for --format that the docker CLI's tables cannot be made by.
 func Install(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		Install(sub)
+		if run := sub.RunE; run != nil {
+			sub.RunE = func(cmd *cobra.Command, args []string) error { return template(run(cmd, args)) }
+		}
 		if check := sub.Args; check != nil && !sub.HasSubCommands() {
 			sub.Args = func(cmd *cobra.Command, args []string) error { return Error(check(cmd, args)) }
 		}
@@ -59,4 +63,13 @@ func OneOf(flag, value string, allowed ...string) error {
 		return nil
 	}
 	return Error(fmt.Errorf("invalid value %q for --%s: use %s or %s", value, flag, strings.Join(allowed[:len(allowed)-1], ", "), allowed[len(allowed)-1]))
+}
+
+// template marks the error of a table's template as bad usage. The docker CLI tells of
+// it by these words alone.
+func template(err error) error {
+	if err != nil && strings.HasPrefix(err.Error(), "template parsing error: ") {
+		return Error(err)
+	}
+	return err
 }

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"net"
+	"path/filepath"
+	"testing"
+
+	"github.com/docker/cli/cli-plugins/socket"
+)
+
+func TestADockerCLIThatGoesIsAnInterrupt(t *testing.T) {
+	nothing := func(*net.UnixListener) {}
+	for _, c := range []struct {
+		name          string
+		before, after func(*net.UnixListener)
+	}{
+		{"before, with its socket", func(l *net.UnixListener) { l.Close() }, nothing},
+		{"before, and leaves its socket", func(l *net.UnixListener) { l.SetUnlinkOnClose(false); l.Close() }, nothing},
+		{"before it has answered", nothing, func(l *net.UnixListener) { l.Close() }},
+		{"later", nothing, func(l *net.UnixListener) {
+			if conn, err := l.Accept(); err == nil {
+				conn.Close()
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "s")
+			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			c.before(l)
+			t.Setenv(socket.EnvKey, path)
+			gone := make(chan struct{})
+			followCLI(func() { close(gone) })
+			c.after(l)
+			<-gone
+		})
+	}
+}
+
+func TestTidyEndsLinesAsTerminalsDo(t *testing.T) {
+	for in, want := range map[string]string{
+		"ssh: no such host\r\n":        "ssh: no such host",
+		"first\r\nsecond\r\nthird":     "first\nsecond\nthird",
+		"a\rb":                         "a\rb",
+		"":                             "",
+		"open it by hand\n\n":          "open it by hand",
+		"stderr=ssh: unknown host\r\n": "stderr=ssh: unknown host",
+	} {
+		if got := tidy(in); got != want {
+			t.Errorf("%q: got %q", in, got)
+		}
+	}
+}
