@@ -111,7 +111,12 @@ func (j *job) makePlan(ctx context.Context) error {
 	}
 	if !j.req.NoRegister && !j.req.DryRun {
 		if err := j.Catalog.Writable(ctx); err != nil {
-			return fmt.Errorf("the new workspace could not be saved: %w; see to that folder, or give --no-register", err)
+			hint := "see to that folder, or give --no-register"
+			if j.req.Delete {
+				// Nobody wants a session deleted whose snapshot cannot be launched.
+				hint = "see to that folder"
+			}
+			return fmt.Errorf("the new workspace could not be saved: %w; %s", err, hint)
 		}
 	}
 	if p.push {

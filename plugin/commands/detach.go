@@ -16,10 +16,17 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/catalog"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/pipeline"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
 
 // detach has the helper make a snapshot, and prints the task.
 func detach(ctx context.Context, dockerCLI command.Cli, req snapshot.Request) error {
+	// A name that cannot be is known before there is a task that fails by it.
+	if req.Reference != "" {
+		if _, err := pipeline.Host(req.Reference, req.Registry); err != nil {
+			return usage.Error(err)
+		}
+	}
 	where, err := catalog.Open(dockerCLI, catalog.Any)
 	if err != nil {
 		return err
