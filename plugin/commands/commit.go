@@ -106,6 +106,9 @@ Without REPOSITORY[:TAG] a name is made from the session's image and the time.`,
 	_ = cmd.RegisterFlagCompletionFunc("progress", fixed(progress.Modes()...))
 	_ = cmd.RegisterFlagCompletionFunc("format", fixed("json"))
 	_ = cmd.RegisterFlagCompletionFunc("change", cobra.FixedCompletions(change.Kinds(), cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
+	_ = cmd.RegisterFlagCompletionFunc("keep-env", session.CompleteKeptEnv(dockerCLI))
+	_ = cmd.RegisterFlagCompletionFunc("keep-label", session.CompleteKeptLabels(dockerCLI))
+	_ = cmd.RegisterFlagCompletionFunc("include-mount", session.CompleteMounts(dockerCLI))
 	for _, name := range []string{"registry", "message", "author", "friendly-name"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}

@@ -52,9 +52,9 @@ Everything else of the workspace stays. What --env sets replaces what --env-file
 
 The session is waited for until its health check succeeds or, if it has none,
 until something listens on the port that its address leads to, which with --open may
-be one that is not published; a session with neither is not. One that ends meanwhile, or does not answer in time, makes the
-command fail, and stays to be looked into. An interrupt while waiting leaves the
-session running; before, nothing is left of it.
+be one that is not published; a session with neither is not. One that ends meanwhile,
+or does not answer in time, makes the command fail, and stays to be looked into. An
+interrupt while waiting leaves the session running; before, nothing is left of it.
 
 Sessions of Kasm images get a tmpfs at /tmp, unless the workspace mounts something
 there itself or says "tmpfs = []", and a password made for them, unless VNC_PW is

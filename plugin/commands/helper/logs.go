@@ -33,6 +33,9 @@ func newLogsCommand(dockerCLI command.Cli) *cobra.Command {
 	flags.BoolVarP(&options.Follow, "follow", "f", false, "Follow log output")
 	flags.StringVar(&options.Since, "since", "", `Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)`)
 	flags.StringVarP(&options.Tail, "tail", "n", "all", "Number of lines to show from the end of the logs")
+	for _, flag := range []string{"since", "tail"} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
+	}
 	return cmd
 }
 

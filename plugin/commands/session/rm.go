@@ -7,7 +7,6 @@ import (
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
-	"github.com/docker/cli/cli/command/completion"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
@@ -19,19 +18,6 @@ import (
 	"github.com/docker-kasm/docker-kasm/plugin/commands/progress"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/prompt"
 )
-
-// CompleteCommit completes the arguments of `commit`: a session, then an image.
-func CompleteCommit(dockerCLI command.Cli) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-		switch len(args) {
-		case 0:
-			return completeNames(dockerCLI, session.Commit)(cmd, args, toComplete)
-		case 1:
-			return completion.ImageNames(dockerCLI, 2)(cmd, args, toComplete)
-		}
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-}
 
 type removeOptions struct {
 	force, snapshot bool
@@ -45,14 +31,14 @@ func newRemoveCommand(dockerCLI command.Cli) *cobra.Command {
 		Aliases: []string{"remove", "delete"},
 		Short:   "Delete one or more sessions",
 		Long: `Delete sessions, running ones too. What was written to a session's own disk is
-lost, and so are its volumes without a name; named volumes stay. With --snapshot an image and a workspace are made of
-each session first. The session is held still meanwhile, so that nothing it writes
-to its disk is lost, and its volumes without a name stay as well. One whose
-snapshot fails is not deleted, and goes on.
+lost, and so are its volumes without a name; named volumes stay. With --snapshot an
+image and a workspace are made of each session first. The session is held still
+meanwhile, so that nothing it writes to its disk is lost, and its volumes without a
+name stay as well. One whose snapshot fails is not deleted, and goes on.
 
 An adopted session is deleted with its container; ` + "`docker kasm session release`" + `
-takes back only that it was adopted. Of a session of a server
-workspace there is the record only: its machine is not touched.` + helpCertainly,
+takes back only that it was adopted. Of a session of a server workspace there is the
+record only: its machine is not touched.` + helpCertainly,
 		Args: cli.RequiresMinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRemove(cmd.Context(), dockerCLI, args, &options)

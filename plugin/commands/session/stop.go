@@ -57,6 +57,7 @@ done, and may act against it.` + helpCertainly,
 	where.Install(cmd, dockerCLI)
 	forceFlag(cmd, &force)
 	cmd.Flags().IntVarP(&timeout, "timeout", "t", 0, "Seconds to wait before killing the session")
+	_ = cmd.RegisterFlagCompletionFunc("timeout", cobra.NoFileCompletions)
 	return cmd
 }
 
