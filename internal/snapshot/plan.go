@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
@@ -86,6 +87,9 @@ func (p *plan) wanted() container.Config {
 func (j *job) makePlan(ctx context.Context) error {
 	p := &plan{push: j.req.Push || j.req.Registry != ""}
 	j.plan = p
+	if strings.ContainsFunc(j.req.FriendlyName, unicode.IsControl) {
+		return &UsageError{Err: fmt.Errorf("the friendly name %q has control characters", j.req.FriendlyName)}
+	}
 	// Meanwhile, as it takes some engines long.
 	asked := make(chan error, 1)
 	go func() {
