@@ -394,9 +394,9 @@ func TestFilesAndPushes(t *testing.T) {
 		if !askEngine {
 			return []WorkspaceFile{{Name: "a"}}, nil
 		}
-		return []WorkspaceFile{{Name: "a"}, {Name: "b", Err: errors.New("b.toml:1:2: what")}}, errors.New("the helper is away")
+		return []WorkspaceFile{{Name: "a"}, {Name: "b", Err: errors.New("b.toml:1:2: what")}, {Name: "B c", Err: errors.New("no name")}}, errors.New("the helper is away")
 	}
-	if got := all(t, engineOf(t, &fakeEngine{}).Workspaces(files)); got != "workspaces failed: b cannot be read: b.toml:1:2: what -> docker kasm workspace edit b\nworkspaces failed: not all catalogs could be read: the helper is away\n" {
+	if got := all(t, engineOf(t, &fakeEngine{}).Workspaces(files)); got != "workspaces failed: b cannot be read: b.toml:1:2: what -> docker kasm workspace edit b\nworkspaces failed: B c cannot be read: no name -> rename the file, or remove it\nworkspaces failed: not all catalogs could be read: the helper is away\n" {
 		t.Errorf("got %s", got)
 	}
 	if got := all(t, engineOf(t, &fakeEngine{err: errors.New("down")}).Workspaces(files)); got != "workspaces ok: 1 workspace file, all readable\n" {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/docker-kasm/docker-kasm/internal/push"
 	"github.com/docker-kasm/docker-kasm/internal/roster"
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
 // WorkspaceFile is a file of a catalog.
@@ -26,7 +27,11 @@ func (e *Engine) Workspaces(files func(ctx context.Context, askEngine bool) ([]W
 		var found []Finding
 		for _, f := range list {
 			if f.Err != nil {
-				found = append(found, failed("docker kasm workspace edit "+f.Name, "%s cannot be read: %s", f.Name, f.Err)...)
+				advice := "docker kasm workspace edit " + f.Name
+				if workspace.ValidName(f.Name) != nil {
+					advice = "rename the file, or remove it" // no command takes the name
+				}
+				found = append(found, failed(advice, "%s cannot be read: %s", f.Name, f.Err)...)
 			}
 		}
 		if err != nil {

@@ -183,7 +183,7 @@ func TestConcurrentUpdatesLoseNothing(t *testing.T) {
 	c := Open(t.TempDir())
 	put(t, c, "w", "image = 'x'")
 	var wg sync.WaitGroup
-	for _, key := range []string{"resources.memory", "resources.shm_size", "friendly_name", "description", "run.open"} {
+	for _, key := range []string{"resources.memory", "resources.shm_size", "friendly_name", "description"} {
 		wg.Go(func() {
 			if _, err := c.Update(t.Context(), "w", "", []Edit{{key, "1g"}}); err != nil {
 				t.Error(err)
@@ -206,7 +206,7 @@ func TestConcurrentUpdatesLoseNothing(t *testing.T) {
 	}
 	for key, v := range map[string]string{
 		"memory": ws.Resources.Memory, "shm": ws.Resources.ShmSize, "friendly": ws.FriendlyName,
-		"description": ws.Description, "open": ws.Run.Open, "icon": ws.Icon, "of": ws.snapshot().Of, "parent": ws.snapshot().Parent,
+		"description": ws.Description, "icon": ws.Icon, "of": ws.snapshot().Of, "parent": ws.snapshot().Parent,
 	} {
 		if v != "1g" {
 			t.Errorf("%s is %q", key, v)

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -141,7 +143,28 @@ func harmless(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), hasControl)
 }
 
+// portPlace is where a port of the session stands in the address to open.
+var portPlace = regexp.MustCompile(`\{[0-9]+\}`)
+
+// open checks the address of what a session shows.
+func (c *checker) open(address string) {
+	if address == "" || hasControl(address) {
+		return
+	}
+	for _, place := range portPlace.FindAllString(address, -1) {
+		if n, err := strconv.ParseUint(strings.Trim(place, "{}"), 10, 16); err != nil || n == 0 {
+			c.add("run.open", "%q: %s is no port that there can be", address, place)
+			return
+		}
+	}
+	u, err := url.Parse(portPlace.ReplaceAllString(address, "1"))
+	if err != nil || u.Scheme == "" || u.Hostname() == "" {
+		c.add("run.open", "%q is no address: write it like https://localhost:{6901}/, with the session's port in braces", address)
+	}
+}
+
 func (c *checker) run(r Run) {
+	c.open(r.Open)
 	for _, p := range harmless(r.Ports) {
 		if _, _, err := runspec.Ports([]string{p}); err != nil {
 			c.add("run.ports", "%q is no port: %s", p, err)
