@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -86,11 +87,18 @@ func ok(format string, args ...any) []Finding {
 }
 
 func warning(advice, format string, args ...any) []Finding {
-	return []Finding{{Status: Warning, Text: fmt.Sprintf(format, args...), Advice: advice}}
+	return []Finding{{Status: Warning, Text: oneLine(fmt.Sprintf(format, args...)), Advice: advice}}
 }
 
 func failed(advice, format string, args ...any) []Finding {
-	return []Finding{{Status: Failed, Text: fmt.Sprintf(format, args...), Advice: advice}}
+	return []Finding{{Status: Failed, Text: oneLine(fmt.Sprintf(format, args...)), Advice: advice}}
+}
+
+// oneLine puts the lines of an error behind each other: ssh says more than one, and ends
+// each in a carriage return.
+func oneLine(text string) string {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' })
+	return strings.Join(lines, " ")
 }
 
 // timedOut tells whether an error is that of a check whose time is up.

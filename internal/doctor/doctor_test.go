@@ -447,3 +447,12 @@ func TestHelper(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatOthersSayIsOneLine(t *testing.T) {
+	const said = "stderr=ssh: no such host\r\nssh: giving up\r\n"
+	for _, found := range [][]Finding{failed("", "%s", said), warning("", "%s", said)} {
+		if want := "stderr=ssh: no such host ssh: giving up"; found[0].Text != want {
+			t.Errorf("got %q", found[0].Text)
+		}
+	}
+}
