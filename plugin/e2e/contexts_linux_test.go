@@ -65,6 +65,7 @@ func TestContexts(t *testing.T) {
 	c.session(t, second, "e2ectx.both")
 
 	t.Run("list", c.list)
+	t.Run("watch", c.watch)
 	t.Run("find", c.find)
 	t.Run("delete", c.delete)
 	t.Run("workspaces", c.workspaces)
@@ -184,6 +185,32 @@ func columns(table string) int {
 
 func sortedLines(text string) string {
 	return strings.Join(slices.Sorted(strings.Lines(text)), "")
+}
+
+// watch shows what changes on both engines, and that the others do not answer.
+func (c several) watch(t *testing.T) {
+	w := startWatcher(t, c.user, "kasm", "ls", "--watch", "--all-contexts", "--context-timeout", "5s", "--filter", "name=e2ectx", "--format", "{{.Context}} {{.Name}} {{.State}}{{.Error}}")
+	for _, line := range []string{
+		"far e2ectx.a running", "safe e2ectx.b running",
+		"default  Cannot connect to the Docker daemon at unix:///nowhere/docker.sock. Is the docker daemon running?",
+		"distant  no answer within 5s", "mute  no answer within 5s", "torn  no valid private key found",
+	} {
+		w.awaitLine(line)
+	}
+	c.docker(t, "-H", c.first, "pause", "e2ectx.both")
+	w.awaitLine("far e2ectx.both paused")
+	c.docker(t, "-H", c.second, "pause", "e2ectx.b")
+	w.awaitLine("safe e2ectx.b paused")
+	c.docker(t, "-H", c.second, "unpause", "e2ectx.b")
+	c.docker(t, "-H", c.first, "unpause", "e2ectx.both")
+	w.awaitLine("safe e2ectx.b paused\nsafe e2ectx.b running")
+	w.interrupt()
+	if text := w.text.String(); strings.Contains(text, "safe e2ectx.both paused") {
+		t.Errorf("one is taken for another:\n%s", text)
+	}
+	if left := c.connections(t); len(left) > 0 {
+		t.Errorf("ssh processes are left: %v", left)
+	}
 }
 
 func (c several) find(t *testing.T) {

@@ -93,9 +93,9 @@ type watcher struct {
 	text heard
 }
 
-func startWatcher(t *testing.T, u user, host string, args ...string) *watcher {
+func startWatcher(t *testing.T, u user, args ...string) *watcher {
 	t.Helper()
-	w := &watcher{t: t, cmd: command("docker", append([]string{"--host", host, "kasm"}, args...)...)}
+	w := &watcher{t: t, cmd: command("docker", args...)}
 	w.cmd.Env, w.cmd.Stdout, w.cmd.Stderr = u.env, &w.text, &w.text
 	if err := w.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -155,7 +155,7 @@ func TestWatchOfAStorm(t *testing.T) {
 	}
 	create(name + ".first")
 	w := newWay(t)
-	watch := startWatcher(t, s.user(t), "unix://"+w.socket, "ls", "--all", "--watch", "--filter", "name="+name, "--format", "{{.Name}} {{.State}}")
+	watch := startWatcher(t, s.user(t), "--host", "unix://"+w.socket, "kasm", "ls", "--all", "--watch", "--filter", "name="+name, "--format", "{{.Name}} {{.State}}")
 	watch.awaitLine(name + ".first created")
 	began, before := time.Now(), w.counted()
 	var names []string
@@ -214,8 +214,8 @@ func TestWatchOfAnEngineThatGoesAway(t *testing.T) {
 	s.docker(t, append(append([]string{"run", "-d"}, managed(name+".a")...), baseImage)...)
 	w := newWay(t)
 	u := s.user(t)
-	watch := startWatcher(t, u, "unix://"+w.socket, "ls", "--all", "--watch", "--filter", "name="+name, "--format", "{{.Name}} {{.State}}")
-	stats := startWatcher(t, u, "unix://"+w.socket, "stats", "--format", "{{.Name}} {{.State}}", name+".a")
+	watch := startWatcher(t, u, "--host", "unix://"+w.socket, "kasm", "ls", "--all", "--watch", "--filter", "name="+name, "--format", "{{.Name}} {{.State}}")
+	stats := startWatcher(t, u, "--host", "unix://"+w.socket, "kasm", "stats", "--format", "{{.Name}} {{.State}}", name+".a")
 	watch.awaitLine(name + ".a running")
 	stats.awaitLine(name + ".a running")
 	w.cut(t)

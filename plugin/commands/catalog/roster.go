@@ -28,7 +28,8 @@ func Sessions() *roster.Store {
 const patience = 10 * time.Second
 
 // Records returns the records of sessions that can be read, the user's and those of
-// the helper if the engine answers, and the errors of all others joined.
+// the helper if the engine answers, and the errors of all others joined. Of a helper
+// that does not tell they are those that it told of last.
 func (c *Catalog) Records(ctx context.Context, answers bool) ([]roster.Record, error) {
 	list, err := Sessions().List(ctx)
 	if !answers {
@@ -37,7 +38,10 @@ func (c *Catalog) Records(ctx context.Context, answers bool) ([]roster.Record, e
 	shared, unread := c.sharedRecords(ctx)
 	if unread != nil {
 		unread = fmt.Errorf("ask for the sessions that the helper keeps: %w", unread)
+		// They are not gone because it is away for a while.
+		shared = c.recorded
 	}
+	c.recorded = shared
 	return append(list, shared...), errors.Join(err, unread)
 }
 

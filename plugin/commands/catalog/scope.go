@@ -12,6 +12,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/internal/engine"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/connect"
@@ -54,7 +55,9 @@ type Catalog struct {
 	dockerCLI command.Cli
 	client    *helperapi.Client
 	shared    *helperapi.Catalog
-	err       error
+	// recorded are the sessions that the helper told of last.
+	recorded []roster.Record
+	err      error
 }
 
 // Open returns the catalog of a scope; Any is both. The helper is asked only

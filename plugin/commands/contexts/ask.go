@@ -53,6 +53,15 @@ type Answer[T any] struct {
 	Err     error
 }
 
+// Unasked are the answers of contexts that have not answered yet, in order.
+func Unasked[T any](set *Set) []Answer[T] {
+	answers := make([]Answer[T], len(set.contexts))
+	for i, c := range set.contexts {
+		answers[i].Context = c
+	}
+	return answers
+}
+
 // silentError says that a context took too long.
 type silentError struct{ after time.Duration }
 
@@ -62,11 +71,10 @@ func (e *silentError) Error() string { return fmt.Sprintf("no answer within %s",
 // waits for another longer than the time that a context may take. ask calls
 // answered when what may take longer begins.
 func Ask[T any](ctx context.Context, set *Set, ask func(ctx context.Context, c *Context, answered func()) (T, error)) []Answer[T] {
-	answers := make([]Answer[T], len(set.contexts))
+	answers := Unasked[T](set)
 	var all sync.WaitGroup
 	for i, c := range set.contexts {
-		answers[i] = Answer[T]{Context: c, Err: c.err}
-		if c.err == nil {
+		if answers[i].Err = c.err; c.err == nil {
 			all.Go(func() { answers[i] = limited(ctx, c, set.timeout, ask) })
 		}
 	}

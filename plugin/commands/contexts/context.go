@@ -150,7 +150,15 @@ func (l *lines) Dial(ctx context.Context, network, addr string) (net.Conn, error
 func (l *lines) Close() {
 	l.mu.Lock()
 	l.closed = true
+	l.mu.Unlock()
+	l.drop()
+}
+
+// drop ends all connections there are.
+func (l *lines) drop() {
+	l.mu.Lock()
 	open := l.open
+	l.open = nil
 	l.mu.Unlock()
 	for _, conn := range open {
 		_ = conn.Close() // it may have ended by itself

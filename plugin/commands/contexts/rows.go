@@ -46,12 +46,31 @@ type Table struct {
 // Write writes the rows of all answers, and those of contexts that failed. The error
 // tells of what no row shows; it is not nil if a context failed.
 func Write[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter.SubContext) error {
+	failures, err := write(t, answers, rows)
+	if err != nil {
+		return err
+	}
+	return Join(failures)
+}
+
+// Draw is Write for who goes on looking: that a context failed is no error. It returns
+// what no row shows of that.
+func Draw[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter.SubContext) (unseen, err error) {
+	failures, err := write(t, answers, rows)
+	if unseen = Join(failures); unseen != nil && unseen.Error() == "" {
+		unseen = nil
+	}
+	return unseen, err
+}
+
+// write returns an error for each context that failed, which says nothing where a row
+// has said it.
+func write[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter.SubContext) (failures []error, _ error) {
 	out := t.Output
 	var text bytes.Buffer
 	t.Output = &text
-	failures := t.Second != "" || t.Format.IsJSON() || t.Format.Contains(".Error") || t.Format.Contains("json .")
+	shown := t.Second != "" || t.Format.IsJSON() || t.Format.Contains(".Error") || t.Format.Contains("json .")
 	inPlace := map[string]string{}
-	var errs []error
 	err := t.Write(&heading{formatter.HeaderContext{Header: t.Header}}, func(format func(formatter.SubContext) error) error {
 		for _, a := range answers {
 			for _, row := range rows(a) {
@@ -72,11 +91,11 @@ func Write[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter
 				mark := fmt.Sprintf("\x00%d", len(inPlace))
 				row[t.Second], inPlace[mark] = mark, line
 			}
-			if !failures {
-				errs = append(errs, Wrap(a))
+			if !shown {
+				failures = append(failures, Wrap(a))
 				continue
 			}
-			errs = append(errs, silent)
+			failures = append(failures, silent)
 			if err := format(row); err != nil {
 				return err
 			}
@@ -84,12 +103,9 @@ func Write[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := fill(out, text.Bytes(), inPlace); err != nil {
-		return err
-	}
-	return Join(errs)
+	return failures, fill(out, text.Bytes(), inPlace)
 }
 
 // Join joins errors, and drops those that say nothing unless they are all there is.

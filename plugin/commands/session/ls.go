@@ -41,16 +41,16 @@ workspaces are listed as well, with the state "external", whatever their machine
 does. Where there are some that this plugin has not launched, a column tells the kind
 of each.
 
-With --watch, the list is shown until it is interrupted, and whenever the engine or
+With --watch, the list is shown until it is interrupted, and whenever an engine or
 your records of sessions tell of a change: on a terminal in its place; elsewhere only
 the sessions that changed are printed, and those that are in the list no more with the
 state "gone". What others adopt or launch from the engine's catalog is seen with the
-next change.
+next change. Contexts that fail are tried again.
 
 ` + contexts.HelpRows,
 		Example: `  docker kasm ls --all --filter state=failed
   docker kasm ls --filter workspace=firefox --format json
-  docker kasm ls --all --watch
+  docker kasm ls --all --watch --all-contexts
   docker kasm ls --filter kind=agent
   docker kasm ls --all-contexts --format '{{.Context}}/{{.Name}}'`,
 		Args: cli.NoArgs,
@@ -103,7 +103,7 @@ func runList(ctx context.Context, dockerCLI command.Cli, options *listOptions) e
 		return o
 	}
 	if options.watch {
-		return watch(ctx, dockerCLI, options, wanted(ctx, dockerCLI))
+		return watch(ctx, dockerCLI, options, size, wanted)
 	}
 	list := func(ctx context.Context, dockerCLI command.Cli) ([]session.Session, error) {
 		return list(ctx, dockerCLI, wanted(ctx, dockerCLI))
@@ -127,59 +127,6 @@ func runList(ctx context.Context, dockerCLI command.Cli, options *listOptions) e
 	}
 	out.Format = newFormat(options.format, options.quiet, options.size, foreign(sessions))
 	return errors.Join(write(out, sessions, dockerCLI.CurrentContext()), err)
-}
-
-// listed is what one context has, and the error of records that cannot be read.
-type listed struct {
-	sessions []session.Session
-	err      error
-}
-
-// listSeveral lists the sessions of several contexts.
-func listSeveral(ctx context.Context, dockerCLI command.Cli, options *listOptions, out formatter.Context,
-	list func(context.Context, *contexts.Context, func()) (listed, error),
-) error {
-	set, err := options.where.Open(dockerCLI)
-	if err != nil {
-		return err
-	}
-	defer set.Close()
-	answers := contexts.Ask(ctx, set, list)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	kinds := false
-	var unread []error
-	for _, a := range answers {
-		if err := badFilter(a.Err); err != a.Err { //nolint:errorlint // is it another one
-			return err
-		}
-		kinds = kinds || foreign(a.Result.sessions)
-		// All tell of the same files of the user's.
-		if err := a.Result.err; err != nil && !slices.ContainsFunc(unread, func(other error) bool { return other.Error() == err.Error() }) {
-			unread = append(unread, err)
-		}
-	}
-	table := contexts.Table{Context: out, Header: contexts.Header(header())}
-	if usual(options.format, options.quiet) {
-		table.Format, table.Second = contexts.First(newFormat(options.format, options.quiet, options.size, kinds)), "ID"
-	}
-	shown := map[string]bool{}
-	err = contexts.Write(table, answers, func(a contexts.Answer[listed]) []formatter.SubContext {
-		var rows []formatter.SubContext
-		for _, s := range a.Result.sessions {
-			r := &contextRow{row: row{trunc: out.Trunc, s: s}, context: a.Context.CurrentContext()}
-			if (target{session: s}).everywhere() {
-				if shown[s.SessionID] {
-					continue
-				}
-				shown[s.SessionID], r.context = true, ""
-			}
-			rows = append(rows, r)
-		}
-		return rows
-	})
-	return contexts.Join(append(unread, err))
 }
 
 // badFilter marks an error about a filter as wrong usage.

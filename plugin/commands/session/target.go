@@ -50,11 +50,8 @@ func (t target) explain(err error) error {
 	return err
 }
 
-// everywhere tells whether it is a session that no engine has: one of a server, which
-// the user's own records tell of in each context.
-func (t target) everywhere() bool {
-	return t.err == nil && t.session.Kind == session.Server && t.session.Scope != session.ScopeEngine
-}
+// everywhere tells whether it is a session that is in every context.
+func (t target) everywhere() bool { return t.err == nil && everywhere(t.session) }
 
 // found is what a command is to work on.
 type found struct {
