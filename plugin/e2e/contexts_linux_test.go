@@ -203,7 +203,8 @@ func (c several) watch(t *testing.T) {
 	w.awaitLine("safe e2ectx.b paused")
 	c.docker(t, "-H", c.second, "unpause", "e2ectx.b")
 	c.docker(t, "-H", c.first, "unpause", "e2ectx.both")
-	w.awaitLine("safe e2ectx.b paused\nsafe e2ectx.b running")
+	again := regexp.MustCompile(`(?s)\nsafe e2ectx.b paused\n(.*\n)?safe e2ectx.b running\n`)
+	w.await("that it runs again", again.MatchString)
 	w.interrupt()
 	if text := w.text.String(); strings.Contains(text, "safe e2ectx.both paused") {
 		t.Errorf("one is taken for another:\n%s", text)
