@@ -33,7 +33,7 @@ func (j *job) commit(ctx context.Context) error {
 		case ctx.Err() != nil, engine.ConnectionLost(err), j.plan.layers <= maxLayers:
 			return err
 		case !j.req.Flatten:
-			return fmt.Errorf("%w; it would have %d layers: make one of them with --flatten", err, j.plan.layers)
+			return fmt.Errorf("%w; it would have %d layers: `docker kasm commit --flatten` makes one of them", err, j.plan.layers)
 		}
 		j.plan.exported = true
 	}

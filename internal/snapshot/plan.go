@@ -207,11 +207,11 @@ func (j *job) planLayers(layers int) error {
 		// holds the session still meanwhile.
 		p.exported = layers > maxLayers && p.engine.Store == engine.Graphdriver
 	case layers > maxLayers && p.engine.Store == engine.Graphdriver:
-		return fmt.Errorf("cannot commit session %q: the image would have %d layers, and this engine takes %d: make one of them with --flatten", p.session.Name, layers, maxLayers)
+		return fmt.Errorf("cannot commit session %q: the image would have %d layers, and this engine takes %d: `docker kasm commit --flatten` makes one of them", p.session.Name, layers, maxLayers)
 	case layers > maxLayers:
-		j.warn("the image will have %d layers: engines without the containerd image store take %d and cannot pull it; --flatten makes one of them", layers, maxLayers)
+		j.warn("the image will have %d layers: engines without the containerd image store take %d and cannot pull it; `docker kasm commit --flatten` makes one of them", layers, maxLayers)
 	case layers > manyLayers:
-		j.warn("the image will have %d layers of the %d that engines take; --flatten makes one of them", layers, maxLayers)
+		j.warn("the image will have %d layers of the %d that engines take; `docker kasm commit --flatten` makes one of them", layers, maxLayers)
 	}
 	return nil
 }

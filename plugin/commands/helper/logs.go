@@ -16,6 +16,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/deploy"
 	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/plugin/commands/usage"
 )
 
 func newLogsCommand(dockerCLI command.Cli) *cobra.Command {
@@ -40,6 +41,9 @@ func newLogsCommand(dockerCLI command.Cli) *cobra.Command {
 }
 
 func runLogs(ctx context.Context, dockerCLI command.Cli, options container.LogsOptions) error {
+	if err := usage.Logs(options); err != nil {
+		return err
+	}
 	state, err := deploy.Look(ctx, dockerCLI.Client())
 	switch {
 	case err != nil:

@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"time"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/docker/api/types/container"
-	timetypes "github.com/docker/docker/api/types/time"
 	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/spf13/cobra"
 
@@ -51,14 +48,8 @@ harmless to your terminal first: docker kasm logs SESSION 2>&1 | cat -v`,
 }
 
 func runLogs(ctx context.Context, dockerCLI command.Cli, name string, options container.LogsOptions) error {
-	// Engines take what is no number for all.
-	if n, err := strconv.Atoi(options.Tail); options.Tail != "all" && (err != nil || n < 0) {
-		return usage.Error(fmt.Errorf("invalid value %q for --tail: give a number of lines, or all", options.Tail))
-	}
-	for flag, text := range map[string]string{"since": options.Since, "until": options.Until} {
-		if _, err := timetypes.GetTimestamp(text, time.Now()); text != "" && err != nil {
-			return usage.Error(fmt.Errorf("invalid value %q for --%s: give a time, such as 2013-01-02T13:23:37Z, or one before now, such as 42m", text, flag))
-		}
+	if err := usage.Logs(options); err != nil {
+		return err
 	}
 	s, err := findOne(ctx, dockerCLI, name)
 	if err != nil {

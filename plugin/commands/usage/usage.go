@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/docker/cli/cli"
+	"github.com/docker/docker/api/types/container"
+	timetypes "github.com/docker/docker/api/types/time"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -72,4 +76,18 @@ func template(err error) error {
 		return Error(err)
 	}
 	return err
+}
+
+// Logs checks what part of a container's log is asked for: engines take a number of
+// lines that is none for all of them.
+func Logs(options container.LogsOptions) error {
+	if n, err := strconv.Atoi(options.Tail); options.Tail != "all" && (err != nil || n < 0) {
+		return Error(fmt.Errorf("invalid value %q for --tail: give a number of lines, or all", options.Tail))
+	}
+	for flag, text := range map[string]string{"since": options.Since, "until": options.Until} {
+		if _, err := timetypes.GetTimestamp(text, time.Now()); text != "" && err != nil {
+			return Error(fmt.Errorf("invalid value %q for --%s: give a time, such as 2013-01-02T13:23:37Z, or one before now, such as 42m", text, flag))
+		}
+	}
+	return nil
 }
