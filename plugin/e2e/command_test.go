@@ -12,8 +12,8 @@ const (
 	// hang the tests. The longest wait for an engine that tries a failing registry
 	// again and again, which takes it nearly four minutes.
 	commandTimeout = 8 * time.Minute
-	// pipeTimeout is what a command's children may then hold its output open.
-	pipeTimeout = 5 * time.Second
+	// pipeTimeout is what a command's children may hold its output open after it.
+	pipeTimeout = time.Minute
 )
 
 // command is exec.Command for one that must end. The docker CLI says what it

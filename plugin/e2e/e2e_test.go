@@ -93,6 +93,41 @@ func (s suite) docker(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// until waits until something is so, and fails the test with what is instead.
+func until(t *testing.T, is func() (so bool, instead string)) {
+	t.Helper()
+	for end := time.Now().Add(awaited); ; time.Sleep(50 * time.Millisecond) {
+		so, instead := is()
+		if so {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(instead)
+		}
+	}
+}
+
+// ready waits until a container of the base image would end when it is told to: a
+// signal that comes before it is trapped is lost.
+func (s suite) ready(t *testing.T, container string) {
+	t.Helper()
+	until(t, func() (bool, string) {
+		top := s.docker(t, "top", container)
+		return strings.Contains(top, "sleep 3600"), container + " is not ready:\n" + top
+	})
+}
+
+// ended waits until a container has ended, and its engine lists it so, which comes
+// a little later.
+func (s suite) ended(t *testing.T, container string) {
+	t.Helper()
+	s.docker(t, "wait", container)
+	until(t, func() (bool, string) {
+		state := s.docker(t, "ps", "-a", "--filter", "name=^"+container+"$", "--format", "{{.State}}")
+		return state == "exited", container + " has ended and is listed as " + state
+	})
+}
+
 func TestScripts(t *testing.T) {
 	s := newSuite(t)
 	params := s.params()
@@ -324,7 +359,7 @@ func mask(text string, names ...string) string {
 		{`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?`, "TIME"},
 		{`(\d+ (seconds?|minutes?)|Less than a second|About a minute) ago`, "AGO"},
 		{`\b\d+ hours\b`, "HOURS"},
-		{`\b\d+(\.\d+)?(m|µ)?s\b`, "DURATION"},
+		{`\b(\d+m)?\d+(\.\d+)?(m|µ)?s\b`, "DURATION"},
 		{`\b\d+(\.\d+)?([kKMG]i?)?B\b`, "SIZE"},
 		{`:\d{5}\b`, ":PORT"},
 	} {
@@ -343,38 +378,42 @@ func setenv(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
-// await waits until docker kasm, or docker, succeeds and its stdout matches, or a
-// file has what matches: `await [-m PATTERN] kasm|docker ARGS`, `await -m PATTERN
-// file NAME`.
+// await waits until docker kasm, or docker, succeeds and its stdout matches, its
+// stderr too where -e is given, or a file has what matches: `await [-m PATTERN] [-e
+// PATTERN] kasm|docker ARGS`, `await -m PATTERN file NAME`.
 func await(ts *testscript.TestScript, neg bool, args []string) {
-	matches := regexp.MustCompile("")
-	if len(args) > 2 && args[0] == "-m" {
-		var err error
-		matches, err = regexp.Compile("(?m)" + args[1])
+	matches, stderr := regexp.MustCompile(""), regexp.MustCompile("")
+	for len(args) > 2 && (args[0] == "-m" || args[0] == "-e") {
+		pattern, err := regexp.Compile("(?m)" + args[1])
 		ts.Check(err)
+		if args[0] == "-m" {
+			matches = pattern
+		} else {
+			stderr = pattern
+		}
 		args = args[2:]
 	}
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: await [-m PATTERN] kasm|docker|file ARGS")
+		ts.Fatalf("usage: await [-m PATTERN] [-e PATTERN] kasm|docker|file ARGS")
 	}
-	look := func() (string, error) {
+	look := func() (out, errs string, err error) {
 		if args[0] == "file" {
 			data, err := os.ReadFile(ts.MkAbs(args[1]))
-			return string(data), err
+			return string(data), "", err
 		}
-		err := ts.Exec("docker", args...)
-		return ts.ReadFile("stdout"), err
+		err = ts.Exec("docker", args...)
+		return ts.ReadFile("stdout"), ts.ReadFile("stderr"), err
 	}
 	if args[0] == "docker" {
 		args = args[1:]
 	}
 	for end := time.Now().Add(awaited); ; time.Sleep(250 * time.Millisecond) {
-		text, err := look()
-		if err == nil && matches.MatchString(text) {
+		text, errs, err := look()
+		if err == nil && matches.MatchString(text) && stderr.MatchString(errs) {
 			return
 		}
 		if time.Now().After(end) {
-			ts.Fatalf("%s does not come to %s: %v\n%s", strings.Join(args, " "), matches, err, text)
+			ts.Fatalf("%s does not come to %s %s: %v\n%s%s", strings.Join(args, " "), matches, stderr, err, text, errs)
 		}
 	}
 }

@@ -76,6 +76,9 @@ func TestManySessionsAtOnce(t *testing.T) {
 	states(map[string]int{"created": count})
 	do("start", names)
 	states(map[string]int{"running": count})
+	for _, n := range names {
+		s.ready(t, n)
+	}
 	var both sync.WaitGroup
 	both.Go(func() { do("stop", half) })
 	both.Go(func() {

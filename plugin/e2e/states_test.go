@@ -59,21 +59,23 @@ func TestEveryVerbInEveryState(t *testing.T) {
 		session.Running: func(t *testing.T, name string) {
 			t.Helper()
 			s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage)...)
+			s.ready(t, name)
 		},
 		session.Paused: func(t *testing.T, name string) {
 			t.Helper()
 			s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage)...)
+			s.ready(t, name)
 			s.docker(t, "pause", name)
 		},
 		session.Stopped: func(t *testing.T, name string) {
 			t.Helper()
 			s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage, "true")...)
-			s.docker(t, "wait", name)
+			s.ended(t, name)
 		},
 		session.Failed: func(t *testing.T, name string) {
 			t.Helper()
 			s.docker(t, append(append([]string{"run", "-d"}, managed(name)...), baseImage, "sh", "-c", "exit 3")...)
-			s.docker(t, "wait", name)
+			s.ended(t, name)
 		},
 	}
 	// after is the state each verb leads to, where it is allowed.
@@ -126,7 +128,7 @@ func TestEveryVerbInEveryState(t *testing.T) {
 					t.Errorf("the refusal says neither state nor what would work: %s", out)
 				}
 				if verb == session.Start && allowed && want != session.Running {
-					s.docker(t, "wait", name)
+					s.ended(t, name)
 				}
 				got, _ := u.kasm("ls", "-a", "--filter", "name="+name, "--format", "{{.State}}")
 				if got = strings.TrimSpace(got); got == "" {

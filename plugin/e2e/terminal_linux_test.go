@@ -60,6 +60,9 @@ func TestTerminal(t *testing.T) {
 				{"commit", []string{"commit", "--push", "--change", "ENV GREETING=hello", ws + ".work", image}},
 				{"refused", []string{"start", ws + ".work"}},
 			} {
+				if r.name == "inspect" {
+					s.ready(t, ws+".work") // its processes are counted
+				}
 				var got string
 				if v.width == 0 {
 					got = u.plainly(t, r.args)
