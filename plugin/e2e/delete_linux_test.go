@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"context"
+	"net/http"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,17 +18,17 @@ import (
 )
 
 // busy launches a session that counts, on its disk first and then on its volume,
-// and that has a volume without a name.
+// and that has a volume without a name. Its first process counts: others go on for a
+// while when that is killed.
 func (v *victim) busy(t *testing.T) {
 	t.Helper()
 	v.docker(t, "rm", "-f", v.name)
-	v.docker(t, append(append([]string{"run", "-d"}, managed(v.name)...), "-v", v.name+":"+mountAt, "-v", "/scratch", baseImage)...)
-	v.write(t, "/big", 30)
-	v.docker(t, "exec", "-d", v.name, "sh", "-c", `i=0
+	v.docker(t, append(append([]string{"run", "-d"}, managed(v.name)...), "-v", v.name+":"+mountAt, "-v", "/scratch", baseImage, "sh", "-c", `i=0
 while :; do
 	i=$((i+1))
 	for dir in "" `+mountAt+`; do echo $i >$dir/count.new; mv $dir/count.new $dir/count; done
-done`)
+done`)...)
+	v.write(t, "/big", 30)
 }
 
 // TestSessionDeletedWithASnapshotLosesNothing deletes a session that writes all
@@ -47,7 +49,7 @@ func TestSessionDeletedWithASnapshotLosesNothing(t *testing.T) {
 	counts := strings.Fields(v.docker(t, "run", "--rm", "-v", name+":"+mountAt, kept[1], "cat", "/count", mountAt+"/count"))
 	inImage, _ := strconv.Atoi(counts[0])
 	onVolume, _ := strconv.Atoi(counts[1])
-	// A container that is killed may run for a moment before it dies.
+	// What its first process has begun when it is killed may come to an end.
 	if inImage == 0 || inImage < onVolume-3 {
 		t.Errorf("the session had come to %d, and the image has %d", onVolume, inImage)
 	}
@@ -57,7 +59,8 @@ func TestSessionDeletedWithASnapshotLosesNothing(t *testing.T) {
 }
 
 // deletion deletes the session with a snapshot, does something as soon as it is
-// held still, and returns all that was printed.
+// held still, and returns all that was printed. Its image is not cleaned before that
+// is done.
 func (v *victim) deletion(t *testing.T, do func(rm *exec.Cmd)) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -65,11 +68,14 @@ func (v *victim) deletion(t *testing.T, do func(rm *exec.Cmd)) (string, error) {
 	held, _ := v.api.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
 		filters.Arg("container", v.name), filters.Arg("event", string(events.ActionPause)))})
 	rm := command(v.plugin, "rm", "-f", "--snapshot", v.name)
-	rm.Env = v.user.env
+	w := newWay(t)
+	_, goOn := w.hold(t, http.MethodPost, "/images/load$")
+	rm.Env = append(slices.Clip(v.user.env), "DOCKER_HOST=unix://"+w.socket)
 	go func() {
 		select {
 		case <-held:
 			do(rm)
+			goOn()
 		case <-ctx.Done():
 		}
 	}()
