@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -13,7 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // several are contexts of a user: far is the first engine by ssh, safe the second by
@@ -70,9 +70,7 @@ func TestContexts(t *testing.T) {
 	t.Run("delete", c.delete)
 	t.Run("workspaces", c.workspaces)
 	t.Run("interrupt", c.interrupt)
-	if left := c.connections(t); len(left) > 0 {
-		t.Errorf("ssh processes are left: %v", left)
-	}
+	c.noConnections(t)
 }
 
 // result is what came of a command.
@@ -81,8 +79,12 @@ type result struct {
 	code     int
 }
 
+// run gives each context all the time it needs, unless told otherwise.
 func (c several) run(t *testing.T, args ...string) result {
 	t.Helper()
+	if !slices.Contains(args, "--context-timeout") {
+		args = append(slices.Clip(args), "--context-timeout", awaited.String())
+	}
 	cmd := command("docker", append([]string{"kasm"}, args...)...)
 	cmd.Env = c.env
 	var out, stderr bytes.Buffer
@@ -131,7 +133,8 @@ func (c several) state(t *testing.T, host, name string) string {
 }
 
 func (c several) list(t *testing.T) {
-	r := c.run(t, "ls", "--all-contexts", "--context-timeout", "5s", "--filter", "name=e2ectx")
+	// Two of them use the time up.
+	r := c.run(t, "ls", "--all-contexts", "--context-timeout", "20s", "--filter", "name=e2ectx")
 	want := `CONTEXT  CONTAINER ID  NAME  WORKSPACE  IMAGE  STATE  CREATED  ADDRESS
 default  error: Cannot connect to the Docker daem…ker.sock. Is the docker daemon running?
 distant  error: no answer within DURATION
@@ -150,9 +153,7 @@ torn  error: no valid private key found
 	if want := "context \"default\": Cannot connect to the Docker daemon at unix:///nowhere/docker.sock. Is the docker daemon running?\n"; r.code != 1 || r.err != want {
 		t.Errorf("it ended with %d: %s", r.code, r.err)
 	}
-	if left := c.connections(t); len(left) > 0 {
-		t.Errorf("ssh processes are left: %v", left)
-	}
+	c.noConnections(t)
 	c.want(t, 0, `far/e2ectx.a\nsafe/e2ectx.b\n`, "", "ps", "--contexts", "safe,far", "--filter", "name=e2ectx.[ab]$", "--format", "{{.Context}}/{{.Name}}")
 	c.want(t, 1, `[0-9a-f]{12}\n`, "context \"torn\": .*no valid private key found\n", "ls", "--contexts", "safe,torn", "--filter", "name=e2ectx.b$", "-q")
 	r = c.run(t, "ls", "--contexts", "far,torn,safe", "--filter", "name=e2ectx.[ab]$", "--format", "json")
@@ -235,12 +236,14 @@ func (c several) find(t *testing.T) {
 	}
 	c.want(t, 1, "Context: +safe\nName: +e2ectx.b\n.*Can be done: .*\n", `context "torn": .*`+"\n", "view", "--contexts", "safe,torn", "e2ectx.b")
 	c.want(t, 0, "safe e2ectx.b\nfar e2ectx.a\n", "", "inspect", both, "--format", "{{.Context}} {{.Name}}", "e2ectx.b", "far/e2ectx.a")
-	complete := command("docker", "__complete", "kasm", "stop", both, "")
-	complete.Env = c.env
-	out, err := complete.Output()
-	if want := "e2ectx.a\nfar/e2ectx.both\ne2ectx.b\n"; err != nil || sortedLines(strings.TrimSuffix(string(out), ":4\n")) != sortedLines(want) {
-		t.Errorf("completion: %v\n%s", err, out)
-	}
+	// Completion offers what it learns in two seconds.
+	until(t, func() (bool, string) {
+		complete := command("docker", "__complete", "kasm", "stop", both, "")
+		complete.Env = c.env
+		out, err := complete.Output()
+		const want = "e2ectx.a\nfar/e2ectx.both\ne2ectx.b\n"
+		return err == nil && sortedLines(strings.TrimSuffix(string(out), ":4\n")) == sortedLines(want), fmt.Sprintf("completion: %v\n%s", err, out)
+	})
 }
 
 func (c several) delete(t *testing.T) {
@@ -273,6 +276,10 @@ func (c several) workspaces(t *testing.T) {
 	})
 	c.docker(t, "--context", "safe", "kasm", "helper", "install")
 	c.docker(t, "--context", "safe", "kasm", "workspace", "create", "--scope", "engine", "--image", baseImage, "e2ectx-theirs")
+	until(t, func() (bool, string) {
+		out := c.docker(t, "--context", "safe", "kasm", "workspace", "ls", "--scope", "engine", "--format", "{{.Name}} {{.Availability}}")
+		return out == "e2ectx-theirs available", out
+	})
 	c.want(t, 1, "CONTEXT +FRIENDLY NAME +NAME .*\nfar +error: this engine has no helper: .*\nsafe +e2ectx-theirs +e2ectx-theirs +kasm-e2e-base:latest +available .*\n", "",
 		"workspace", "ls", "--contexts", "far,safe", "--scope", "engine")
 }
@@ -284,11 +291,7 @@ func (c several) interrupt(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(awaited); len(c.connections(t)) == 0 && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-	}
-	if len(c.connections(t)) == 0 {
-		t.Error("there is no ssh")
-	}
+	until(t, func() (bool, string) { return len(c.connections(t)) > 0, "there is no ssh" })
 	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -296,9 +299,16 @@ func (c several) interrupt(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != 130 {
 		t.Errorf("it ended with %d", code)
 	}
-	if left := c.connections(t); len(left) > 0 {
-		t.Errorf("ssh processes are left: %v", left)
-	}
+	c.noConnections(t)
+}
+
+// noConnections wants all processes of connections to come to their end.
+func (c several) noConnections(t *testing.T) {
+	t.Helper()
+	until(t, func() (bool, string) {
+		left := c.connections(t)
+		return len(left) == 0, fmt.Sprintf("ssh processes are left: %v", left)
+	})
 }
 
 // connections are the processes of connections by the test's own ssh, but for the

@@ -58,9 +58,10 @@ func TestHelperRemotes(t *testing.T) {
 			workspace := "e2eremote-" + name
 			u.must(t, "workspace", "create", "--scope", "engine", "--image", baseImage, workspace)
 			for _, who := range []user{u, local} {
-				if out := who.must(t, "workspace", "ls", "--scope", "engine", "--format", "{{.Name}} {{.Availability}}"); !strings.Contains(out, workspace+" available") {
-					t.Errorf("workspace ls: %s", out)
-				}
+				until(t, func() (bool, string) {
+					out := who.must(t, "workspace", "ls", "--scope", "engine", "--format", "{{.Name}} {{.Availability}}")
+					return strings.Contains(out, workspace+" available"), "workspace ls: " + out
+				})
 			}
 			u.must(t, "run", "--name", workspace+".s", workspace)
 			u.finish(t, u.begin(t, workspace+".s", workspace+":v1"), "done")
@@ -186,9 +187,7 @@ func overSSH(t *testing.T, s suite) remote {
 			t.Fatalf("make a key: %v\n%s", err, out)
 		}
 	}
-	port := freePort(t)
-	config := file("sshd_config", fmt.Sprintf(`ListenAddress 127.0.0.1:%d
-HostKey %s/host
+	config := file("sshd_config", fmt.Sprintf(`HostKey %s/host
 AuthorizedKeysFile %s/mine.pub
 AuthenticationMethods publickey
 PermitRootLogin prohibit-password
@@ -196,25 +195,26 @@ StrictModes no
 UsePAM no
 PidFile none
 SetEnv PATH=%s
-`, port, dir, dir, os.Getenv("PATH")), 0o600)
+`, dir, dir, os.Getenv("PATH")), 0o600)
 	log, err := os.Create(file("sshd.log", "", 0))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sshd := exec.Command(server, "-D", "-e", "-f", config)
-	sshd.Stderr = log
-	if err := sshd.Start(); err != nil {
+	// The test has the port itself: one that was free, and is given to a server, can
+	// be another's by then.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
+	port := l.Addr().(*net.TCPAddr).Port
+	go serveEach(l, log, server, "-i", "-e", "-f", config)
 	t.Cleanup(func() {
-		_ = sshd.Process.Kill()
-		_ = sshd.Wait()
+		_ = l.Close()
 		_ = log.Close()
 		if text, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
 			t.Logf("the ssh server's log:\n%s", text)
 		}
 	})
-	awaitPort(t, port)
 	public, err := os.ReadFile(filepath.Join(dir, "host.pub"))
 	if err != nil {
 		t.Fatal(err)
@@ -245,6 +245,28 @@ SetEnv PATH=%s
 	}
 	t.Cleanup(func() { _ = api.Close() })
 	return remote{host: host, env: []string{"DOCKER_HOST=" + host, "PATH=" + os.Getenv("PATH")}, api: api}
+}
+
+// serveEach runs a program for each connection that l takes, which is its input and
+// output, as inetd does.
+func serveEach(l net.Listener, log *os.File, name string, args ...string) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		file, err := conn.(*net.TCPConn).File()
+		_ = conn.Close() // file is another one of it
+		if err != nil {
+			return
+		}
+		server := exec.Command(name, args...)
+		server.Stdin, server.Stdout, server.Stderr = file, file, log
+		if err := server.Start(); err == nil {
+			go func() { _ = server.Wait() }() // it ends with its connection
+		}
+		_ = file.Close()
+	}
 }
 
 // overTLS runs a proxy to the engine's socket, which wants a certificate.
@@ -375,29 +397,4 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 		t.Fatal(err)
 	}
 	return key
-}
-
-// freePort is one that nothing listens on, as a program is to be given that cannot
-// choose one itself.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-func awaitPort(t *testing.T, port int) {
-	t.Helper()
-	var err error
-	for end := time.Now().Add(awaited); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		var conn net.Conn
-		if conn, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			_ = conn.Close()
-			return
-		}
-	}
-	t.Fatalf("nothing listens on port %d: %v", port, err)
 }
