@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -262,7 +263,7 @@ func (s suite) traces(t *testing.T, u user, id string, connected bool) []trace {
 	for pid, command := range processes {
 		for _, file := range []string{"cmdline", "environ"} {
 			data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
-			if errors.Is(err, os.ErrNotExist) {
+			if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 				continue // its connection has just ended
 			}
 			if err != nil {
