@@ -356,7 +356,7 @@ func listening(table string, port uint16, inside bool) bool {
 
 // acceptTime is how long a connection must stay open to count: the engine's proxy
 // accepts it and closes it again when nothing listens behind it.
-const acceptTime = 250 * time.Millisecond
+const acceptTime = time.Second
 
 // accepts tells whether the published port takes a connection from this machine.
 func (w *wait) accepts(ctx context.Context, port uint16) bool {

@@ -21,7 +21,7 @@ import (
 const HookTimeout = 30 * time.Second
 
 // killTimeout is the time that ending an unfinished hook may take on top.
-const killTimeout = 5 * time.Second
+const killTimeout = 15 * time.Second
 
 // Hooker is what is asked of the engine to run a command in a session.
 type Hooker interface {
