@@ -14,7 +14,7 @@ import (
 )
 
 // limit is how long a change may take to be seen before the test gives up.
-const limit = 20 * time.Second
+const limit = time.Minute
 
 func open(t testing.TB, dir string, changed func([]*workspace.Workspace)) *Shelf {
 	t.Helper()
