@@ -210,9 +210,7 @@ func (c several) watch(t *testing.T) {
 	if text := w.text.String(); strings.Contains(text, "safe e2ectx.both paused") {
 		t.Errorf("one is taken for another:\n%s", text)
 	}
-	if left := c.connections(t); len(left) > 0 {
-		t.Errorf("ssh processes are left: %v", left)
-	}
+	c.noConnections(t)
 }
 
 func (c several) find(t *testing.T) {
