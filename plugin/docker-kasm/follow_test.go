@@ -40,6 +40,39 @@ func TestADockerCLIThatGoesIsAnInterrupt(t *testing.T) {
 	}
 }
 
+func TestADockerCLIThatKnowsTheLastConnectionOnlyGetsOne(t *testing.T) {
+	dir := t.TempDir()
+	server := &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unix"}
+	l, err := net.ListenUnix("unix", server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv(socket.EnvKey, server.Name)
+	gone := make(chan struct{})
+	followCLI(func() { close(gone) })
+	socket.ConnectAndWait(func() {}) // as the library does when the command begins
+	ours, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := net.DialUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, "c"), Net: "unix"}, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	second, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if second.RemoteAddr().String() != next.LocalAddr().String() {
+		t.Error("the plugin has connected twice")
+	}
+	ours.Close()
+	<-gone
+}
+
 func TestTidyEndsLinesAsTerminalsDo(t *testing.T) {
 	for in, want := range map[string]string{
 		"ssh: no such host\r\n":        "ssh: no such host",
