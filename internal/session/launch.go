@@ -105,6 +105,7 @@ func launch(ctx context.Context, api Launcher, ws *workspace.Workspace, o Launch
 	var out Launched
 	if img.Config != nil {
 		made.host.Tmpfs = tmpfs(WithTmp(ws.Run, img.Config.Labels))
+		disinherit(made.config.Labels, img.Config.Labels)
 		env, out.Password = withPasswords(env, img.Config.Env, img.Config.Labels)
 	}
 	made.config.Env = env
@@ -236,6 +237,17 @@ func sessionLabels(ws *workspace.Workspace, o LaunchOptions, id, name string) ma
 		labels[LabelExpires] = o.Now.Add(limit).UTC().Format(time.RFC3339)
 	}
 	return labels
+}
+
+// disinherit blanks what an image says about a session that it was made of by a plain
+// `docker commit`: an engine adds all labels of an image that are not given. What is
+// deleted once it stops, and whose the workspace is, is to be told by this launch only.
+func disinherit(labels, ofImage map[string]string) {
+	for name := range ofImage {
+		if _, given := labels[name]; !given && strings.HasPrefix(name, LabelSession+".") {
+			labels[name] = ""
+		}
+	}
 }
 
 // plan is what the engine is asked to create.

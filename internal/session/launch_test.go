@@ -1,8 +1,18 @@
 package session
 
 import (
+	"context"
+	"encoding/json"
+	"maps"
 	"slices"
 	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
@@ -42,5 +52,54 @@ func TestKasmImagesGetATmpfsUnlessTheWorkspaceSpeaksOfTmp(t *testing.T) {
 				t.Errorf("the workspace's own list became %q", c.run.Tmpfs)
 			}
 		})
+	}
+}
+
+// launcher is an engine with one image, that makes containers as engines do: with all
+// labels of the image that are not given.
+type launcher struct {
+	Launcher
+	labels map[string]string
+	made   container.Summary
+}
+
+func (l *launcher) ImageInspect(context.Context, string, ...client.ImageInspectOption) (image.InspectResponse, error) {
+	data, err := json.Marshal(map[string]any{"Id": "sha256:image", "Config": map[string]any{"Labels": l.labels}})
+	if err != nil {
+		return image.InspectResponse{}, err
+	}
+	var img image.InspectResponse
+	return img, json.Unmarshal(data, &img)
+}
+
+func (l *launcher) ContainerCreate(_ context.Context, config *container.Config, _ *container.HostConfig, _ *network.NetworkingConfig, _ *ocispec.Platform, name string) (container.CreateResponse, error) {
+	labels := maps.Clone(l.labels)
+	maps.Copy(labels, config.Labels)
+	l.made = container.Summary{ID: "made", Names: []string{"/" + name}, ImageID: "sha256:image", Labels: labels, State: container.StateRunning}
+	return container.CreateResponse{ID: l.made.ID}, nil
+}
+
+func (*launcher) ContainerStart(context.Context, string, container.StartOptions) error { return nil }
+
+func (l *launcher) ContainerList(context.Context, container.ListOptions) ([]container.Summary, error) {
+	return []container.Summary{l.made}, nil
+}
+
+func TestALaunchInheritsNothingOfTheSessionThatItsImageWasMadeOf(t *testing.T) {
+	api := &launcher{labels: map[string]string{
+		LabelSession: "0123456789abcdef", LabelName: "old", LabelWorkspace: "old", LabelScope: ScopeEngine, LabelUser: "alice",
+		LabelExpires: "2024-05-06T07:08:09Z", LabelRemove: "true", LabelOpen: "https://localhost:{6901}/", "maintainer": "bob",
+	}}
+	ws := &workspace.Workspace{Name: "w", Type: workspace.TypeContainer, Image: "committed", Enabled: true}
+	launched, err := Launch(t.Context(), api, ws, LaunchOptions{Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := launched.Session
+	if s.Remove || s.Scope != "" || s.User != "" || s.Open != "" || !s.Expires.IsZero() {
+		t.Errorf("inherited of another session: %+v", s)
+	}
+	if s.Kind != Managed || s.Workspace != "w" || s.Labels["maintainer"] != "bob" {
+		t.Errorf("not as launched: %+v", s)
 	}
 }
