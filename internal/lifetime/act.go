@@ -71,7 +71,7 @@ func (e *Enforcer) do(a *act) {
 	case cerrdefs.IsNotFound(err), errors.As(err, &state):
 		// It has changed meanwhile; what it is now is decided about anew.
 	default:
-		retry := entry.progress(a.Reason).Retry
+		retry := entry.fail(a.Reason, e.clock.now())
 		event = e.event(a.s, Failed, fmt.Sprintf("%s, but: %s; tried again at %s",
 			why(a.Expiry, a.l, entry), err, retry.Format(time.RFC3339)), retry)
 	}

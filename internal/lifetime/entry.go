@@ -75,6 +75,14 @@ func (e *Entry) Done(x Expiry) {
 	e.Passed = x.Due
 }
 
+// fail notes that the last try has failed, and returns when the next one is: it was
+// noted from when that began, which may have been long ago.
+func (e *Entry) fail(r Reason, now time.Time) time.Time {
+	p := e.progress(r)
+	p.Retry = now.Add(backoff(p.Tries))
+	return p.Retry
+}
+
 // undo takes back the note of an act that was broken off.
 func (e *Entry) undo(r Reason) {
 	p := e.progress(r)

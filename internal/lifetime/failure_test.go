@@ -36,6 +36,25 @@ func TestFailureIsTriedAgainWithBackoff(t *testing.T) {
 	})
 }
 
+func TestFailureThatTakesLongIsNotTriedAgainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, snapshotFirst(limited(8*h)))
+		w.snapshotTime, w.failSnapshot = 40*m, errors.New("no space left on device")
+		e, stop := w.run()
+		defer stop()
+		after(8*h + 40*m + 30*time.Second)
+		last := w.events[len(w.events)-1]
+		if want := w.began.Add(8*h + 41*m); !last.Expires.Equal(want) {
+			t.Errorf("tried again at %s, want %s", last.Expires, want)
+		}
+		if at, _, ok := e.Status(id(1)); !ok || !at.Equal(w.began.Add(8*h+41*m)) {
+			t.Errorf("status: %s, %v", at, ok)
+		}
+		after(2 * h)
+		w.expect("events", w.told(), "warning 7h55m", "failed 8h40m", "failed 9h21m", "failed 10h3m")
+	})
+}
+
 func TestFailureIsNotHurriedByRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, limited(8*h))
