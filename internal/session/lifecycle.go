@@ -41,26 +41,42 @@ type StopOptions struct {
 	Warn func(error)
 }
 
-// StopSession stops s. A paused session is resumed first, so that it can shut
-// down cleanly; a hook that fails is warned of but does not keep it running.
+// StopSession stops s. A paused session is resumed first, so that it can shut down
+// cleanly, and paused again where that is interrupted; a hook that fails is warned of
+// but does not keep it running.
 func StopSession(ctx context.Context, api Controller, s Session, opts StopOptions) error {
 	if err := s.Check(Stop); err != nil {
 		return err
 	}
 	if s.State == Paused {
 		if err := api.ContainerUnpause(ctx, s.ID); err != nil {
-			return fmt.Errorf("resume session %q before it is stopped: %w", s.Name, err)
+			return errors.Join(fmt.Errorf("resume session %q before it is stopped: %w", s.Name, err), pauseAgain(ctx, api, s))
 		}
 	}
 	err := opts.Hook.Run(ctx, api, s)
 	if ctx.Err() != nil {
-		return fmt.Errorf("session %q is not stopped: %w", s.Name, ctx.Err())
+		return errors.Join(fmt.Errorf("session %q is not stopped: %w", s.Name, ctx.Err()), pauseAgain(ctx, api, s))
 	}
 	if err != nil && opts.Warn != nil {
 		opts.Warn(err)
 	}
 	if err := api.ContainerStop(ctx, s.ID, container.StopOptions{Timeout: opts.Timeout}); err != nil {
 		return fmt.Errorf("stop session %q: %w", s.Name, err)
+	}
+	return nil
+}
+
+// pauseAgain pauses a session that was resumed to be stopped, after an interrupt. An
+// engine resumes it even if nobody waits for that any more.
+func pauseAgain(ctx context.Context, api Controller, s Session) error {
+	if s.State != Paused || ctx.Err() == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+	defer cancel()
+	// A conflict is that it is paused, or does not run.
+	if err := api.ContainerPause(ctx, s.ID); err != nil && !cerrdefs.IsConflict(err) && !cerrdefs.IsNotFound(err) {
+		return fmt.Errorf("session %q was paused, and may go on: %w; pause it with `docker kasm session pause %s`", s.Name, err, s.Name)
 	}
 	return nil
 }
