@@ -136,11 +136,11 @@ func (j *Jobs) pull(ctx context.Context, run *task.Run) error {
 	defer j.Pulling(name)()
 	body, err := j.Engine.ImagePull(ctx, name, image.PullOptions{RegistryAuth: encoded})
 	if err != nil {
-		return fmt.Errorf("pull image %q: %w", p.Image, err)
+		return fmt.Errorf("pull image %q: %w", p.Image, push.Redacted(err))
 	}
 	defer body.Close()
 	if err := engine.ReadStream(body, layers(run)); err != nil {
-		return fmt.Errorf("pull image %q: %w", p.Image, err)
+		return fmt.Errorf("pull image %q: %w", p.Image, push.Redacted(err))
 	}
 	return nil
 }

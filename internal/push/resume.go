@@ -102,7 +102,8 @@ func (p *Pusher) Resume(ctx context.Context, ref reference.NamedTagged, ask Aske
 	result, err := p.Push(ctx, req)
 	out.Digest, out.Verified, out.Attempts = result.Digest, result.Verified, result.Attempts
 	if err != nil {
-		if engine.ClassifyRegistryError(err) == engine.Denied {
+		denied := engine.ClassifyRegistryError(err) == engine.Denied
+		if err = Redacted(err); denied {
 			err = fmt.Errorf("registry %s refuses access: log in with `docker login %s` as a user who may push there: %w", host, host, err)
 		}
 		return out, err

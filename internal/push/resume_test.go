@@ -94,6 +94,15 @@ func TestResumeLooksAtTheImageFirst(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("with what may be secret", func(t *testing.T) {
+		for _, why := range []string{"unauthorized", "no space left on device"} {
+			fail := errors.New(`Put "https://ann:s3cret@storage.example/x?X-Amz-Signature=s3cret": ` + why)
+			p, _, _ := newPusher(t, &fakeEngine{imageID: someID, fail: []error{fail}})
+			if _, err := p.Resume(t.Context(), ref(t, image), ask, catalog); err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), why) {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
 	t.Run("refused", func(t *testing.T) {
 		p, _, _ := newPusher(t, &fakeEngine{imageID: someID, fail: []error{errors.New("no basic auth credentials")}})
 		if _, err := p.Resume(t.Context(), ref(t, image), ask, catalog); err == nil || !strings.Contains(err.Error(), "log in with `docker login 127.0.0.1:1`") {

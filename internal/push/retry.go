@@ -110,3 +110,12 @@ func Reason(err error) string {
 	}
 	return text
 }
+
+// Redacted is an error that says what Reason makes of err, and wraps it: for what
+// others print, or keep.
+func Redacted(err error) error { return &redactedError{err} }
+
+type redactedError struct{ err error }
+
+func (e *redactedError) Error() string { return Reason(e.err) }
+func (e *redactedError) Unwrap() error { return e.err }
