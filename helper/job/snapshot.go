@@ -230,7 +230,7 @@ func (j *Jobs) pushAgain(ctx context.Context, run *task.Run, ref reference.Named
 		return err
 	}
 	if result.Digest != "" {
-		if _, err := push.SetDigest(ctx, j.Catalog, ref, result.ImageID, result.Digest); err != nil {
+		if _, err := push.SetDigest(ctx, j.Catalog, ref, result.ImageID, result.Digest, result.Workspace); err != nil {
 			return fmt.Errorf("image %q is pushed as %s, but its workspace has not got the digest: %w", result.Image, result.Digest, err)
 		}
 		return nil

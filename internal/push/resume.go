@@ -108,7 +108,7 @@ func (p *Pusher) Resume(ctx context.Context, ref reference.NamedTagged, ask Aske
 		}
 		return out, err
 	}
-	if out.Workspaces, err = SetDigest(context.WithoutCancel(ctx), catalog, ref, out.ImageID, out.Digest); err != nil {
+	if out.Workspaces, err = SetDigest(context.WithoutCancel(ctx), catalog, ref, out.ImageID, out.Digest, req.Workspace); err != nil {
 		return out, fmt.Errorf("image %q is pushed as %s, but not every registration has the digest: %w", out.Image, out.Digest, err)
 	}
 	if name := req.Workspace; name != "" && !slices.Contains(out.Workspaces, name) {
@@ -145,11 +145,22 @@ func (p *Pusher) gone(engineID string, ref reference.NamedTagged, record *Record
 
 // SetDigest writes the digest into every registration that launches this very
 // image by this reference, and returns their names. Comments in the files stay.
-func SetDigest(ctx context.Context, catalog Catalog, ref reference.Named, imageID, digest string) ([]string, error) {
+// waits is one that is known to wait for the digest, "" for none: that it cannot be
+// read is an error.
+func SetDigest(ctx context.Context, catalog Catalog, ref reference.Named, imageID, digest, waits string) ([]string, error) {
 	// Files that cannot be read are no registrations of anything.
 	list, _ := catalog.List(ctx)
 	var names []string
 	var errs []error
+	if waits != "" && !slices.ContainsFunc(list, func(ws *workspace.Workspace) bool { return ws.Name == waits }) {
+		ws, err := catalog.Get(ctx, waits)
+		switch {
+		case err == nil:
+			list = append(list, ws)
+		case !errors.Is(err, workspace.ErrNotFound):
+			errs = append(errs, err)
+		}
+	}
 	for _, ws := range list {
 		if !launches(ws, ref, imageID) {
 			continue

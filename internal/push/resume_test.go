@@ -1,7 +1,9 @@
 package push
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +56,45 @@ func TestResumeSetsTheDigestOfThatImageOnly(t *testing.T) {
 		if !strings.Contains(events.String(), want) {
 			t.Errorf("%q is not in:\n%s", want, events)
 		}
+	}
+}
+
+// unlisted is a catalog that does not answer for now.
+type unlisted struct {
+	*workspace.Catalog
+	get error
+}
+
+func (unlisted) List(context.Context) ([]*workspace.Workspace, error) { return nil, errors.New("the helper does not answer") }
+
+func (u unlisted) Get(ctx context.Context, name string) (*workspace.Workspace, error) {
+	if u.get != nil {
+		return nil, u.get
+	}
+	return u.Catalog.Get(ctx, name)
+}
+
+func TestResumeSaysWhereTheRegistrationThatWaitsCannotBeRead(t *testing.T) {
+	const image = "127.0.0.1:1/x:v1"
+	for name, get := range map[string]error{"it is not listed": nil, "it cannot be read": errors.New("input/output error")} {
+		t.Run(name, func(t *testing.T) {
+			p, _, events := newPusher(t, &fakeEngine{containerd: true, pushed: someID, has: someID, imageID: someID})
+			catalog := workspace.Open(t.TempDir())
+			text := strings.NewReplacer("IMAGE", image, "ID", someID).Replace(commented)
+			if _, err := catalog.CreateRaw(t.Context(), "mine", []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Records.Save(Record{Image: image, ImageID: someID, EngineID: "engine-1", Workspace: "mine"}); err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.Resume(t.Context(), ref(t, image), func(string) (registry.AuthConfig, error) { return registry.AuthConfig{}, nil }, unlisted{catalog, get})
+			if !errors.Is(err, get) || get == nil && !slices.Equal(got.Workspaces, []string{"mine"}) {
+				t.Errorf("got %+v, %v", got, err)
+			}
+			if strings.Contains(events.String(), "is gone") {
+				t.Errorf("says\n%s", events)
+			}
+		})
 	}
 }
 

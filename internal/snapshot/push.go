@@ -28,7 +28,7 @@ func (j *job) push(ctx context.Context) error {
 	})
 	j.result.Digest, j.result.Verified = pushed.Digest, pushed.Verified
 	if j.pushErr == nil && j.result.Workspace != "" {
-		if _, err := push.SetDigest(context.WithoutCancel(ctx), j.Catalog, j.plan.ref, j.result.ImageID, pushed.Digest); err != nil {
+		if _, err := push.SetDigest(context.WithoutCancel(ctx), j.Catalog, j.plan.ref, j.result.ImageID, pushed.Digest, j.result.Workspace); err != nil {
 			return fmt.Errorf("image %q is pushed as %s, but its workspace has not got the digest: %w", j.result.Image, pushed.Digest, err)
 		}
 	}
