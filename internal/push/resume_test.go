@@ -65,7 +65,9 @@ type unlisted struct {
 	get error
 }
 
-func (unlisted) List(context.Context) ([]*workspace.Workspace, error) { return nil, errors.New("the helper does not answer") }
+func (unlisted) List(context.Context) ([]*workspace.Workspace, error) {
+	return nil, errors.New("the helper does not answer")
+}
 
 func (u unlisted) Get(ctx context.Context, name string) (*workspace.Workspace, error) {
 	if u.get != nil {

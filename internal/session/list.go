@@ -142,10 +142,15 @@ func (o ListOptions) guess(sessions []Session) {
 
 // disownInherited corrects sessions whose labels stem from their image.
 func disownInherited(ctx context.Context, api Lister, sessions []Session) error {
-	for label, suspect := range map[string]func(Session) bool{
-		LabelSession: func(s Session) bool { return s.Kind == Managed && s.Labels[LabelName] != s.Name },
-		labelAgent:   func(s Session) bool { return s.Kind == Agent },
+	// In this order: what is left of one may be taken for an agent's.
+	for _, c := range []struct {
+		label   string
+		suspect func(Session) bool
+	}{
+		{LabelSession, func(s Session) bool { return s.Kind == Managed && s.Labels[LabelName] != s.Name }},
+		{labelAgent, func(s Session) bool { return s.Kind == Agent }},
 	} {
+		label, suspect := c.label, c.suspect
 		if !slices.ContainsFunc(sessions, suspect) {
 			continue
 		}

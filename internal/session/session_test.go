@@ -1,11 +1,13 @@
 package session
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
 )
 
 func TestStateFollowsTheEngineAndTheExitCode(t *testing.T) {
@@ -98,6 +100,27 @@ func TestDisownTakesOnlyInheritedLabels(t *testing.T) {
 	s.disown(LabelSession)
 	if s.Kind != Image || s.Workspace != "" || s.Scope != "" || s.Labels["own"] != "1" || s.Labels[LabelWorkspace] != "" {
 		t.Errorf("got %+v", s)
+	}
+}
+
+// inherited is an engine whose one container has all its labels of its image.
+type inherited struct{ labels map[string]string }
+
+func (i inherited) ContainerList(context.Context, container.ListOptions) ([]container.Summary, error) {
+	return []container.Summary{{ID: "c", Names: []string{"/x"}, ImageID: "i", Labels: i.labels}}, nil
+}
+
+func (i inherited) ImageList(context.Context, image.ListOptions) ([]image.Summary, error) {
+	return []image.Summary{{ID: "i", Labels: i.labels}}, nil
+}
+
+func TestInheritedLabelsOfBothKindsMakeNoSession(t *testing.T) {
+	api := inherited{map[string]string{LabelSession: "0123456789abcdef", LabelName: "old", labelAgent: "abc"}}
+	for range 20 {
+		list, err := List(t.Context(), api, ListOptions{All: true})
+		if err != nil || len(list) != 0 {
+			t.Fatalf("%+v, %v", list, err)
+		}
 	}
 }
 
