@@ -50,6 +50,12 @@ func TestTimeThatPassesIsNoFact(t *testing.T) {
 	if at(session.Running, "Up 3 minutes (health: starting)").Status == at(session.Running, "Up 3 minutes (healthy)").Status {
 		t.Error("health is none")
 	}
+	if at(session.Running, "Restarting (1) 3 seconds ago").Status != at(session.Running, "Restarting (1) 4 seconds ago").Status {
+		t.Error("a second more is another fact")
+	}
+	if at(session.Running, "Restarting (1) 3 seconds ago").Status == at(session.Running, "Up 3 seconds").Status {
+		t.Error("that it is started again is none")
+	}
 	if at(session.Stopped, "Exited (0) 3 minutes ago").Status != at(session.Stopped, "Exited (0) 4 minutes ago").Status {
 		t.Error("a minute more is another fact")
 	}

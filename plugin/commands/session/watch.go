@@ -292,8 +292,9 @@ func problem(n session.News) string {
 
 // facts is a session without how long it has been so.
 func facts(s session.Session) session.Session {
-	_, health, _ := strings.Cut(s.Status, "(")
-	s.Status = health
+	// What is in brackets is its health, or what it is started again after.
+	_, fact, _ := strings.Cut(s.Status, "(")
+	s.Status, _, _ = strings.Cut(fact, ")")
 	if s.State != session.Running {
 		s.Status = ""
 	}
