@@ -25,6 +25,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/attach"
 	"github.com/docker-kasm/docker-kasm/internal/dial"
 	"github.com/docker-kasm/docker-kasm/internal/display"
+	"github.com/docker-kasm/docker-kasm/internal/engine"
 )
 
 // Label is on the containers of far ends, with the id of the session's container.
@@ -242,6 +243,7 @@ const staleAfter = time.Minute
 
 // Sweeper is what is asked of the engine to sweep.
 type Sweeper interface {
+	engine.InfoClient
 	ContainerList(ctx context.Context, options container.ListOptions) ([]container.Summary, error)
 	ContainerRemove(ctx context.Context, container string, options container.RemoveOptions) error
 }
@@ -251,11 +253,16 @@ type Sweeper interface {
 func Sweep(ctx context.Context, api Sweeper) {
 	list, err := api.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(
 		filters.Arg("label", Label), filters.Arg("status", "created"))})
+	if err != nil || len(list) == 0 {
+		return
+	}
+	// This machine's clock may be another than that of the engine.
+	now, err := engine.Time(ctx, api)
 	if err != nil {
 		return
 	}
 	for _, c := range list {
-		if time.Since(time.Unix(c.Created, 0)) > staleAfter {
+		if now.Sub(time.Unix(c.Created, 0)) > staleAfter {
 			_ = api.ContainerRemove(ctx, c.ID, container.RemoveOptions{})
 		}
 	}

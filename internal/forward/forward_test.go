@@ -12,11 +12,13 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/pkg/stdcopy"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -33,6 +35,11 @@ type fakeEngine struct {
 	ended    chan struct{}               // the end of the far end
 	far      net.Conn
 	startErr error
+	now      time.Time // by the engine's clock
+}
+
+func (e *fakeEngine) Info(context.Context) (system.Info, error) {
+	return system.Info{SystemTime: e.now.Format(time.RFC3339Nano)}, nil
 }
 
 func newEngine(port uint16) *fakeEngine {
@@ -308,7 +315,8 @@ func TestAnImageThatIsRemovedMeanwhileIsMadeAgain(t *testing.T) {
 
 func TestOnlyOldFarEndsAreSweptAway(t *testing.T) {
 	e := newEngine(1)
-	e.list = []container.Summary{{ID: "old", Created: 1}, {ID: "new", Created: 1 << 40}}
+	e.now = time.Unix(1000, 0) // long past for this machine
+	e.list = []container.Summary{{ID: "old", Created: 900}, {ID: "new", Created: 999}}
 	Sweep(t.Context(), e)
 	if !slices.Equal(e.removed, []string{"old"}) {
 		t.Errorf("removed %v", e.removed)
