@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/mount"
 
 	"github.com/docker-kasm/docker-kasm/internal/engine"
@@ -15,6 +18,10 @@ import (
 // hold holds a running session still until it is deleted, or the snapshot has
 // failed: what it would write to its disk after the commit would be lost.
 func (j *job) hold(ctx context.Context) error {
+	var err error
+	if j.since, err = j.clock.justNow(ctx, j.API); err != nil {
+		return err
+	}
 	if err := j.lookAgain(ctx); err != nil || j.plan.session.State != session.Running {
 		return err
 	}
@@ -22,7 +29,7 @@ func (j *job) hold(ctx context.Context) error {
 		return err
 	}
 	// An engine pauses even if nobody waits for it any more.
-	err := j.API.ContainerPause(context.WithoutCancel(ctx), j.plan.session.ID)
+	err = j.API.ContainerPause(context.WithoutCancel(ctx), j.plan.session.ID)
 	if err == nil {
 		return nil
 	}
@@ -91,7 +98,14 @@ func (j *job) delete(ctx context.Context) error {
 	if err != nil && !cerrdefs.IsNotFound(err) {
 		return fmt.Errorf("inspect session %q: %w", p.session.Name, err)
 	}
-	if err == nil && (c.State == nil || c.State.Running && !c.State.Paused || c.State.StartedAt != p.container.State.StartedAt) {
+	there := err == nil
+	resumed := there && (c.State == nil || c.State.Running && !c.State.Paused || c.State.StartedAt != p.container.State.StartedAt)
+	if there && !resumed {
+		if resumed, err = j.wasResumed(ctx); err != nil {
+			return err
+		}
+	}
+	if resumed {
 		return errors.Join(
 			fmt.Errorf("session %q was resumed meanwhile: what it holds now is not in the image %s", p.session.Name, j.result.Image),
 			j.tell(ctx, func(n *note) { n.holding = false }), // whoever resumed it sees to it
@@ -108,4 +122,35 @@ func (j *job) delete(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// wasResumed tells whether somebody has resumed the session since it was held still,
+// or since it was found paused. It may stand still again.
+func (j *job) wasResumed(ctx context.Context) (bool, error) {
+	now, err := engineTime(ctx, j.API)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	messages, ended := j.API.Events(ctx, events.ListOptions{Since: j.since, Until: now, Filters: filters.NewArgs(
+		filters.Arg("type", string(events.ContainerEventType)), filters.Arg("container", j.plan.session.ID),
+		filters.Arg("event", string(events.ActionPause)), filters.Arg("event", string(events.ActionUnPause)),
+	)})
+	// What was before it was held still is in the image.
+	still := !j.note.holding
+	for {
+		select {
+		case m := <-messages:
+			if m.Action == events.ActionUnPause && still {
+				return true, nil
+			}
+			still = still || m.Action == events.ActionPause
+		case err := <-ended:
+			if !errors.Is(err, io.EOF) {
+				return false, fmt.Errorf("ask the engine whether session %q was resumed: %w", j.plan.session.Name, err)
+			}
+			return false, nil
+		}
+	}
 }

@@ -212,7 +212,10 @@ type job struct {
 	// back, because the engine went away.
 	moreHeld bool
 	guard    Guard
-	deleted  bool
+	// since is from when on a session that is to be deleted must not go on, by the
+	// engine's clock.
+	since   string
+	deleted bool
 	// workspace is what is registered, nil before that is made up.
 	workspace *workspace.Workspace
 	// unanswered is set when the engine may still be at a commit whose answer
