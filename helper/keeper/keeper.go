@@ -16,6 +16,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/helper/shelf"
 	"github.com/docker-kasm/docker-kasm/internal/helperapi"
 	"github.com/docker-kasm/docker-kasm/internal/lifetime"
+	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/internal/task"
 	"github.com/docker-kasm/docker-kasm/internal/workspace"
@@ -66,8 +67,26 @@ func (k *Keeper) workspace(name string) *workspace.Workspace {
 	return nil
 }
 
+// leave fails while somebody makes a snapshot of a session: it is left alone until
+// that is done. Who was warned of an expiry may keep what is there that way.
+func (k *Keeper) leave(ctx context.Context, s session.Session) error {
+	holders, err := lock.List(ctx, k.Engine, s.ID)
+	if err != nil {
+		return err
+	}
+	for _, h := range holders {
+		if !h.Dead {
+			return fmt.Errorf("a snapshot of session %q is under way, made by %s", s.Name, h.Owner)
+		}
+	}
+	return nil
+}
+
 // Stop stops a session, after its workspace's before_stop hook.
 func (k *Keeper) Stop(ctx context.Context, s session.Session) error {
+	if err := k.leave(ctx, s); err != nil {
+		return err
+	}
 	options := session.StopOptions{Warn: func(err error) { k.Log.Warn("before_stop hook", "session", s.Name, "error", err) }}
 	if ws := k.workspace(s.Workspace); ws != nil {
 		options.Hook = session.Hook{
@@ -89,11 +108,17 @@ func (w logWriter) Write(p []byte) (int, error) {
 
 // Pause pauses a session.
 func (k *Keeper) Pause(ctx context.Context, s session.Session) error {
+	if err := k.leave(ctx, s); err != nil {
+		return err
+	}
 	return session.PauseSession(ctx, k.Engine, s)
 }
 
 // Delete deletes a session.
 func (k *Keeper) Delete(ctx context.Context, s session.Session) error {
+	if err := k.leave(ctx, s); err != nil {
+		return err
+	}
 	return session.DeleteSession(ctx, k.Engine, s, session.DeleteOptions{})
 }
 
