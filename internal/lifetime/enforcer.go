@@ -37,7 +37,8 @@ type Workspaces interface {
 // when it is done, or soon after ctx has ended, with the session then as it was
 // where that is still possible. A session that is gone, or in a state that the
 // verb does not apply to, is an error of errdefs' class NotFound, or a
-// *session.StateError.
+// *session.StateError. One of which somebody else makes a snapshot is left alone, with
+// any other error.
 type Actor interface {
 	Stop(ctx context.Context, s session.Session) error
 	Pause(ctx context.Context, s session.Session) error

@@ -29,8 +29,9 @@
 //
 // # Failures
 //
-// What fails is tried again, after a minute first and half an hour at most.
-// Where a snapshot comes first and fails, the session is left as it is.
+// What fails is tried again, after a minute first and half an hour at most, counted
+// from when it has failed. Where a snapshot comes first and fails, the session is left
+// as it is; so is one of which somebody makes a snapshot meanwhile.
 package lifetime
 
 import (
