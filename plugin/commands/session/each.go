@@ -21,17 +21,25 @@ const atOnce = 32
 // each does act for every named session in parallel, and reports every one: its
 // name on stdout when done, its error with all others at the end. Nothing is done
 // where allow, which is told the sessions that were found, returns an error.
-func each(ctx context.Context, dockerCLI command.Cli, where *contexts.Options, names []string, allow func([]target) error, act action) error {
+func each(ctx context.Context, dockerCLI command.Cli, where *contexts.Options, names []string, allow permission, act action) error {
 	found, err := find(ctx, dockerCLI, where, names, certainly)
 	if err != nil {
 		return err
 	}
 	defer found.close()
-	if err := allow(found.sessions()); err != nil {
+	asked, err := allow(found.sessions())
+	if err == nil && asked {
+		err = found.lookAgain(ctx)
+	}
+	if err != nil {
 		return errors.Join(err, found.err)
 	}
 	return errors.Join(do(ctx, dockerCLI, found.targets, act), found.err)
 }
+
+// permission returns an error where nothing is to be done with sessions, and whether
+// the user was asked.
+type permission func([]target) (asked bool, err error)
 
 // action does something with a session, by the docker CLI in its context.
 type action func(ctx context.Context, dockerCLI command.Cli, s session.Session) error

@@ -40,13 +40,13 @@ func ofKasm(targets []target) string {
 
 // askForKasm asks before something is done to sessions that a Kasm server manages;
 // done is what is said not to have been, such as "stopped".
-func askForKasm(ctx context.Context, dockerCLI command.Cli, done string, force bool) func([]target) error {
-	return func(targets []target) error {
+func askForKasm(ctx context.Context, dockerCLI command.Cli, done string, force bool) permission {
+	return func(targets []target) (bool, error) {
 		warning := ofKasm(targets)
 		if warning == "" || force {
-			return nil
+			return false, nil
 		}
-		return prompt.Confirm(ctx, dockerCLI, prompt.Texts{
+		return true, prompt.Confirm(ctx, dockerCLI, prompt.Texts{
 			Warning:    warning,
 			NoTerminal: strings.TrimSuffix(warning, ".") + "; give --force where nobody can be asked",
 			Declined:   "nothing was " + done,
@@ -55,4 +55,4 @@ func askForKasm(ctx context.Context, dockerCLI command.Cli, done string, force b
 }
 
 // nobodyIsAsked lets everything be done.
-func nobodyIsAsked([]target) error { return nil }
+func nobodyIsAsked([]target) (bool, error) { return false, nil }

@@ -58,11 +58,11 @@ func runRemove(ctx context.Context, dockerCLI command.Cli, names []string, optio
 		act = snapshotAndDelete
 	}
 	// Which sessions are meant, and what they are, is known only when they are found.
-	allow := func(targets []target) error {
+	allow := func(targets []target) (bool, error) {
 		if options.force || len(targets) == 0 {
-			return nil
+			return false, nil
 		}
-		return prompt.Confirm(ctx, dockerCLI, deletion(targets, options.snapshot))
+		return true, prompt.Confirm(ctx, dockerCLI, deletion(targets, options.snapshot))
 	}
 	return each(ctx, dockerCLI, &options.where, names, allow, act)
 }

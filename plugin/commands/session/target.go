@@ -73,6 +73,28 @@ func (f found) sessions() []target {
 	return there
 }
 
+// lookAgain has those sessions left alone of which a snapshot is made by now: a user
+// who is asked may take as long as that takes to begin.
+func (f found) lookAgain(ctx context.Context) error {
+	busy := map[command.Cli][]lock.Holder{}
+	for i := range f.targets {
+		t := &f.targets[i]
+		if t.err != nil || t.session.ID == "" {
+			continue
+		}
+		holders, known := busy[t.cli]
+		if !known {
+			var err error
+			if holders, err = snapshots(ctx, t.cli); err != nil {
+				return t.explain(err)
+			}
+			busy[t.cli] = holders
+		}
+		t.err = t.explain(snapshotOf(t.session, holders))
+	}
+	return nil
+}
+
 // How sure it has to be that no other session is meant by a name.
 const (
 	// probably: what the contexts say that answer is shown.

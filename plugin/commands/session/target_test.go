@@ -1,11 +1,21 @@
 package session
 
 import (
+	"context"
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/streams"
+	"github.com/docker/docker/api/types/system"
+	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
+
+	"github.com/docker-kasm/docker-kasm/internal/lock"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
@@ -99,3 +109,54 @@ func TestNamesThatWouldNotDoAloneAreOfferedWithTheirContext(t *testing.T) {
 		})
 	}
 }
+
+// engineOf is the docker CLI of an engine.
+type engineOf struct {
+	command.Cli
+	client.APIClient
+}
+
+func (e *engineOf) Client() client.APIClient { return e }
+
+func (*engineOf) VolumeList(context.Context, volume.ListOptions) (volume.ListResponse, error) {
+	h := lock.Holder{Key: "busy", Generation: 1}
+	return volume.ListResponse{Volumes: []*volume.Volume{{
+		Name: h.Volume(), CreatedAt: time.Unix(1000, 0).Format(time.RFC3339),
+		Labels: map[string]string{lock.Label: h.Key, lock.Label + ".owner": "ann@desk"},
+	}}}, nil
+}
+
+func (*engineOf) Info(context.Context) (system.Info, error) {
+	return system.Info{SystemTime: time.Unix(1001, 0).Format(time.RFC3339Nano)}, nil
+}
+
+func TestASnapshotThatBeganWhileTheUserWasAskedIsHeeded(t *testing.T) {
+	cli := &engineOf{}
+	gone := errors.New("no such session")
+	f := found{targets: []target{
+		{name: "one", cli: cli, session: session.Session{ID: "free", Name: "one"}},
+		{name: "two", cli: cli, session: session.Session{ID: "busy", Name: "two"}},
+		{name: "three", cli: cli, err: gone},
+	}}
+	if err := f.lookAgain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var acted []string
+	var out strings.Builder
+	err := do(t.Context(), printsTo(&out), f.targets, func(_ context.Context, _ command.Cli, s session.Session) error {
+		acted = append(acted, s.Name)
+		return nil
+	})
+	if !slices.Equal(acted, []string{"one"}) || out.String() != "one\n" || !errors.Is(err, gone) || !strings.Contains(err.Error(), `a snapshot of session "two" is under way, made by ann@desk`) {
+		t.Errorf("acted on %q, printed %q: %v", acted, out.String(), err)
+	}
+}
+
+type printer struct {
+	command.Cli
+	out *streams.Out
+}
+
+func printsTo(w io.Writer) command.Cli { return printer{out: streams.NewOut(w)} }
+
+func (p printer) Out() *streams.Out { return p.out }
