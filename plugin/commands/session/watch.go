@@ -91,13 +91,16 @@ func watchSeveral(ctx context.Context, dockerCLI command.Cli, options *listOptio
 		defer cancel(nil)
 		answers := contexts.Unasked[listed](set)
 		var mu sync.Mutex
+		place := func(c *contexts.Context) int {
+			return slices.IndexFunc(answers, func(a contexts.Answer[listed]) bool { return a.Context == c })
+		}
 		update := func(c *contexts.Context, change func(*contexts.Answer[listed])) {
 			mu.Lock()
 			defer mu.Unlock()
 			if ctx.Err() != nil {
 				return
 			}
-			change(&answers[slices.IndexFunc(answers, func(a contexts.Answer[listed]) bool { return a.Context == c })])
+			change(&answers[place(c)])
 			view, err := shown.next(answers)
 			if err != nil {
 				cancel(err)
@@ -105,9 +108,9 @@ func watchSeveral(ctx context.Context, dockerCLI command.Cli, options *listOptio
 			}
 			tell(view)
 		}
-		records := relay(ctx, catalog.Sessions().Changes(ctx))
+		records := relay(ctx, catalog.Sessions().Changes(ctx), len(answers))
 		contexts.Follow(ctx, set, func(ctx context.Context, c *contexts.Context, answered func()) error {
-			return follow(ctx, c, wanted(ctx, c), records(), func(l listed) {
+			return follow(ctx, c, wanted(ctx, c), records[place(c)], func(l listed) {
 				answered()
 				update(c, func(a *contexts.Answer[listed]) { a.Result, a.Err = l, nil })
 			})
@@ -147,11 +150,12 @@ func follow(ctx context.Context, dockerCLI command.Cli, list session.ListOptions
 	return err
 }
 
-// relay returns a function that makes channels, each of which tells what changed
-// tells until ctx ends.
-func relay(ctx context.Context, changed <-chan struct{}) func() <-chan struct{} {
-	var mu sync.Mutex
-	var to []chan struct{}
+// relay makes channels, each of which tells what changed tells until ctx ends.
+func relay(ctx context.Context, changed <-chan struct{}, channels int) []chan struct{} {
+	to := make([]chan struct{}, channels)
+	for i := range to {
+		to[i] = make(chan struct{}, 1)
+	}
 	go func() {
 		for {
 			select {
@@ -159,23 +163,15 @@ func relay(ctx context.Context, changed <-chan struct{}) func() <-chan struct{} 
 				return
 			case <-changed:
 			}
-			mu.Lock()
 			for _, c := range to {
 				select {
 				case c <- struct{}{}:
 				default: // one is on its way
 				}
 			}
-			mu.Unlock()
 		}
 	}()
-	return func() <-chan struct{} {
-		c := make(chan struct{}, 1)
-		mu.Lock()
-		defer mu.Unlock()
-		to = append(to, c)
-		return c
-	}
+	return to
 }
 
 // live is a list that is shown as it changes.
