@@ -128,8 +128,9 @@ type recordsError struct{ err error }
 func (e *recordsError) Error() string { return e.err.Error() }
 func (e *recordsError) Unwrap() error { return e.err }
 
-// unread tells whether all that is wrong with a list is that records cannot be read.
-func unread(err error) bool {
+// Unread tells whether all that is wrong with a list, or with the answer that a
+// session is not found, is that records cannot be read.
+func Unread(err error) bool {
 	var records *recordsError
 	return errors.As(err, &records) && !Silent(err)
 }

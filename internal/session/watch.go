@@ -163,7 +163,7 @@ func (w *watch) list(ctx context.Context) (News, error) {
 	defer cancel()
 	list, err := List(ctx, w.api, w.opts)
 	// Records that cannot be read take nothing from the others.
-	if unread(err) {
+	if Unread(err) {
 		return News{Sessions: list, Unread: err}, nil
 	}
 	return News{Sessions: list}, err

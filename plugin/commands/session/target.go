@@ -235,6 +235,7 @@ func choose(arg string, asked []string, answers []contexts.Answer[map[string]tar
 	}
 	var there []target
 	var silent, missing []string
+	var unread []error
 	near := map[string]error{}
 	for _, a := range answers {
 		context := a.Context.CurrentContext()
@@ -244,6 +245,9 @@ func choose(arg string, asked []string, answers []contexts.Answer[map[string]tar
 		case in != "" && context != in:
 		case a.Err != nil:
 			silent = append(silent, context)
+		case ok && errors.As(t.err, &none) && session.Unread(t.err):
+			silent = append(silent, context)
+			unread = append(unread, t.explain(t.err))
 		case ok && errors.As(t.err, &none):
 			missing = append(missing, context)
 			if none.Plain || len(none.Near) > 0 {
@@ -258,13 +262,15 @@ func choose(arg string, asked []string, answers []contexts.Answer[map[string]tar
 	case len(there) > 1:
 		return target{err: fmt.Errorf("session %q is in several contexts: say %s", arg, ways(name, there))}
 	case len(there) == 1 && len(silent) > 0 && certain:
-		return target{err: fmt.Errorf("session %q is in context %q, but context %s cannot be asked and may have one too: say %s to leave that out",
-			arg, contexts.Name(there[0].cli), quoted(silent, " and "), ways(name, there))}
+		refused := fmt.Errorf("session %q is in context %q, but context %s cannot be asked and may have one too: say %s to leave that out",
+			arg, contexts.Name(there[0].cli), quoted(silent, " and "), ways(name, there))
+		return target{err: errors.Join(append([]error{refused}, unread...)...)}
 	case len(there) == 1:
 		there[0].err = there[0].explain(there[0].err)
 		return there[0]
 	case len(silent) > 0:
-		return target{err: fmt.Errorf("session %q is not found: context %s cannot be asked", arg, quoted(silent, " and "))}
+		refused := fmt.Errorf("session %q is not found: context %s cannot be asked", arg, quoted(silent, " and "))
+		return target{err: errors.Join(append([]error{refused}, unread...)...)}
 	}
 	var errs []error
 	for _, context := range missing {

@@ -11,11 +11,14 @@ import (
 
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/streams"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
 
 	"github.com/docker-kasm/docker-kasm/internal/lock"
+	"github.com/docker-kasm/docker-kasm/internal/roster"
 	"github.com/docker-kasm/docker-kasm/internal/session"
 	"github.com/docker-kasm/docker-kasm/plugin/commands/contexts"
 )
@@ -107,6 +110,45 @@ func TestNamesThatWouldNotDoAloneAreOfferedWithTheirContext(t *testing.T) {
 				t.Errorf("got %q, not %s", got, c.want)
 			}
 		})
+	}
+}
+
+// forgetful is an engine with a session of another name, and records that cannot be
+// read.
+type forgetful struct{}
+
+func (forgetful) ContainerList(context.Context, container.ListOptions) ([]container.Summary, error) {
+	return []container.Summary{{ID: "1", Names: []string{"/other"}, State: container.StateRunning, Labels: map[string]string{session.LabelSession: "0123456789abcdef", session.LabelName: "other"}}}, nil
+}
+
+func (forgetful) ImageList(context.Context, image.ListOptions) ([]image.Summary, error) {
+	return nil, nil
+}
+
+func (forgetful) Records(context.Context, bool) ([]roster.Record, error) {
+	return nil, errors.New("the helper is away")
+}
+
+func (forgetful) AtOnce() bool                             { return false }
+func (forgetful) Missing(context.Context, []roster.Record) {}
+
+func TestASessionMayBeWhereRecordsCannotBeRead(t *testing.T) {
+	all, err := session.FindAll(t.Context(), forgetful{}, []string{"s"}, session.In(forgetful{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := []string{"one", "two"}
+	answers := []contexts.Answer[map[string]target]{answer("one", map[string]error{"s": nil}), answer("two", map[string]error{"s": all[0].Err})}
+	got := choose("s", asked, answers, true)
+	if want := `session "s" is in context "one", but context "two" cannot be asked and may have one too: say "one/s" to leave that out`; got.err == nil ||
+		!strings.HasPrefix(got.err.Error(), want) || !strings.Contains(got.err.Error(), `context "two": `) || !strings.Contains(got.err.Error(), "the helper is away") {
+		t.Errorf("to act on it: %v", got.err)
+	}
+	if got := choose("s", asked, answers, false); got.err != nil || contexts.Name(got.cli) != "one" {
+		t.Errorf("to look at it: %+v", got)
+	}
+	if got := choose("one/s", asked, answers, true); got.err != nil {
+		t.Errorf("with its context: %v", got.err)
 	}
 }
 
