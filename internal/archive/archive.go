@@ -28,7 +28,9 @@ const (
 	maxEntries = 10_000
 	// maxTotal bounds what is kept in memory, in bytes.
 	maxTotal = 64 << 20
-	fileMode = 0o600
+	// blockSize is what a tar is made of, in bytes.
+	blockSize = 512
+	fileMode  = 0o600
 )
 
 // Entry is one workspace file.
@@ -99,11 +101,14 @@ func (c *collector) next() error {
 // it all.
 func (c *collector) add(name string, size int64, regular bool, open func() (io.ReadCloser, error)) error {
 	e := Entry{Name: name}
+	if i := slices.IndexFunc(c.list, func(o Entry) bool { return o.Name == name }); i >= 0 {
+		// Nobody knows which of them is meant.
+		c.list[i] = Entry{Name: name, Err: fmt.Errorf("there are several files %s", e.File())}
+		return nil
+	}
 	switch {
 	case name == "":
 		return nil
-	case slices.ContainsFunc(c.list, func(o Entry) bool { return o.Name == name }):
-		e.Err = fmt.Errorf("there are several files %s", e.File())
 	case workspace.ValidName(name) != nil:
 		e.Err = workspace.ValidName(name)
 	case !regular:
@@ -160,10 +165,14 @@ func Read(in io.Reader) ([]Entry, error) {
 		return nil, errors.New("it is empty")
 	}
 	var c collector
-	r := tar.NewReader(buffered)
+	watched := &zeros{in: buffered}
+	r := tar.NewReader(watched)
 	for {
 		header, err := r.Next()
 		if errors.Is(err, io.EOF) {
+			if watched.last < blockSize {
+				return c.list, errors.New("it is cut off: there is no mark at its end")
+			}
 			return c.list, nil
 		}
 		if err != nil {
@@ -184,6 +193,24 @@ func Read(in io.Reader) ([]Entry, error) {
 			return c.list, err
 		}
 	}
+}
+
+// zeros counts the zero bytes that what was read ends in. An archive ends in
+// blocks of them; the standard library takes one that is cut off between two files,
+// or in what fills up the last block of one, for a whole one.
+type zeros struct {
+	in   io.Reader
+	last int
+}
+
+func (z *zeros) Read(p []byte) (int, error) {
+	n, err := z.in.Read(p)
+	rest := len(bytes.TrimRight(p[:n], "\x00"))
+	if rest > 0 {
+		z.last = 0
+	}
+	z.last += n - rest
+	return n, err
 }
 
 // ReadDir reads the workspace files of a folder, not those of folders in it.

@@ -106,7 +106,7 @@ func TestReadTakesOnlyWorkspaceFiles(t *testing.T) {
 		lines = append(lines, line)
 	}
 	want := []string{
-		"good=1", "other=2", "rooted=3", "good: there are several files good.toml", "link: link.toml is not a regular file",
+		"good: there are several files good.toml", "other=2", "rooted=3", "link: link.toml is not a regular file",
 		"pipe: pipe.toml is not a regular file", `Upper Case: invalid workspace name "Upper Case"`, "large: large.toml is larger than", "after=4",
 	}
 	if !slices.EqualFunc(lines, want, strings.HasPrefix) {
@@ -142,6 +142,8 @@ func TestReadRefusesWhatIsNoArchiveOfWorkspaces(t *testing.T) {
 		"leads out":          {pack(t, member{name: "../x.toml", text: "1"}), "leads out"},
 		"leads out inside":   {pack(t, member{name: "a/../../x.toml", text: "1"}), "leads out"},
 		"cut off":            {pack(t, member{name: "x.toml", text: strings.Repeat("x", 2000)})[:1400], "unexpected EOF"},
+		"cut off between":    {pack(t, member{name: "x.toml", text: "1"}, member{name: "y.toml", text: "1"})[:1024], "cut off"},
+		"cut off behind":     {pack(t, member{name: "x.toml", text: "1"}, member{name: "y.toml", text: "1"})[:600], "cut off"},
 		"too many":           {pack(t, many...), "more than the 10000"},
 		"too large together": {pack(t, huge...), "bytes together"},
 	} {

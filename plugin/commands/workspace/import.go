@@ -34,8 +34,9 @@ func newImportCommand(dockerCLI command.Cli) *cobra.Command {
   - the address of a Kasm workspace registry, or of its list.json
   - a list.json or workspace.json file of such a registry
 
-Everything is checked before anything is written. Workspaces that are already in
-the catalog are left as they are, unless --force is given. What a registry says
+Each workspace is checked before it is written; those with mistakes are reported
+and left out, and of an archive that is cut off nothing is taken. Workspaces that
+are already in the catalog are left as they are, unless --force is given. What a registry says
 and a workspace has no key for is listed; commands, volumes and devices that a
 registry asks for are never taken over.`,
 		Example: `  docker kasm workspace import workspaces.tar
