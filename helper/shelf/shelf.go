@@ -185,9 +185,13 @@ func (s *Shelf) reload() error {
 // look reads a file if it has changed since; an entry without a name says that it
 // is gone.
 func (s *Shelf) look(name string, before Entry, known bool) Entry {
-	info, err := os.Stat(filepath.Join(s.catalog.Dir(), name+".toml"))
+	file := filepath.Join(s.catalog.Dir(), name+".toml")
+	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Entry{}
+		// A link that leads nowhere is there, and is reported.
+		if _, err := os.Lstat(file); err != nil {
+			return Entry{}
+		}
 	}
 	var now stamp
 	if err == nil {

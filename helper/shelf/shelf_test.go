@@ -85,6 +85,17 @@ func TestFilesChangedByHandAreSeen(t *testing.T) {
 	expect("a=saved")
 }
 
+func TestALinkThatLeadsNowhereIsReported(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink("absent", filepath.Join(dir, "lost.toml")); err != nil {
+		t.Fatal(err)
+	}
+	list := open(t, dir, ignore).List()
+	if len(list) != 1 || list[0].Name != "lost" || list[0].Err == nil {
+		t.Errorf("got %+v", list)
+	}
+}
+
 func TestWhoChangedAFileIsKnownAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, ignore)
