@@ -63,7 +63,12 @@ func runLogs(ctx context.Context, dockerCLI command.Cli, options container.LogsO
 	}
 	defer logs.Close()
 	out := display.Writer(dockerCLI.Out())
-	if _, err := stdcopy.StdCopy(out, out, logs); err != nil && !errors.Is(err, io.EOF) {
+	_, err = stdcopy.StdCopy(out, out, logs)
+	switch {
+	case options.Follow && ctx.Err() != nil:
+		// The only end there is to following a helper that goes on.
+		return cli.StatusError{StatusCode: 130}
+	case err != nil && !errors.Is(err, io.EOF):
 		return fmt.Errorf("read the helper's log: %w", err)
 	}
 	return nil

@@ -44,6 +44,9 @@ func runLogs(ctx context.Context, dockerCLI command.Cli, id string, options logO
 		layers := progress.Layers(dockerCLI.Err(), dockerCLI.Err().IsTerminal())
 		defer layers.Flush()
 		for line, err := range client.TaskLog(ctx, id, options.follow) {
+			if err != nil && options.follow && ctx.Err() != nil {
+				return cli.StatusError{StatusCode: 130} // the task goes on
+			}
 			if err != nil {
 				return err
 			}
