@@ -134,13 +134,14 @@ func (j *Jobs) pull(ctx context.Context, run *task.Run) error {
 		return err
 	}
 	defer j.Pulling(name)()
+	// The task, and who waits for it, tell what was pulled.
 	body, err := j.Engine.ImagePull(ctx, name, image.PullOptions{RegistryAuth: encoded})
 	if err != nil {
-		return fmt.Errorf("pull image %q: %w", p.Image, push.Redacted(err))
+		return push.Redacted(err)
 	}
 	defer body.Close()
 	if err := engine.ReadStream(body, layers(run)); err != nil {
-		return fmt.Errorf("pull image %q: %w", p.Image, push.Redacted(err))
+		return push.Redacted(err)
 	}
 	return nil
 }

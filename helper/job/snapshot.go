@@ -89,7 +89,15 @@ func (j *Jobs) snapshot(ctx context.Context, run *task.Run) error {
 		},
 	}
 	result, err := pipeline.Run(ctx, req)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && err != nil {
+	var interrupt *snapshot.InterruptError
+	switch cause := context.Cause(ctx); {
+	case err == nil, cause == nil, errors.Is(cause, context.Canceled):
+	case errors.Is(cause, task.ErrCancelled), errors.Is(cause, task.ErrShutdown):
+		// The task tells why and in which step it ended.
+		if errors.As(err, &interrupt) {
+			interrupt.Step = ""
+		}
+	default:
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	return errors.Join(shorten(err), keepResult(run, result))

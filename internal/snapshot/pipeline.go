@@ -96,7 +96,8 @@ type Result struct {
 	Digest string `json:"Digest,omitempty"`
 	// Verified is what of the registry's content was compared after a push.
 	Verified push.Verified `json:"Verified,omitempty"`
-	// SizeWritten is the session's own layer in bytes.
+	// SizeWritten is the session's own layer, and what mounts brought in as it is
+	// archived, in bytes.
 	SizeWritten int64 `json:"SizeWritten"`
 	// StoodStill is how long the session was paused, in nanoseconds.
 	StoodStill time.Duration `json:"StoodStill"`
@@ -244,6 +245,7 @@ func (e *PushError) Unwrap() error { return e.Err }
 // InterruptError says in which step a snapshot was interrupted. Nothing of it
 // is left, but for what the errors beside it say, and for an image that is named.
 type InterruptError struct {
+	// Step is "" where it is told beside the error.
 	Step Step
 	// Image is the new image's reference, "" if it has none.
 	Image string
@@ -253,6 +255,9 @@ func (e *InterruptError) Error() string {
 	what := "no image was made"
 	if e.Image != "" {
 		what = fmt.Sprintf("image %q is kept", e.Image)
+	}
+	if e.Step == "" {
+		return what
 	}
 	return fmt.Sprintf("interrupted in step %s: %s", e.Step, what)
 }
