@@ -38,6 +38,7 @@ func (j *job) addMounts(ctx context.Context) error {
 		j.result.Included = append(j.result.Included, m.Destination)
 		j.info("brought in: the content of %s (%s)", m.Destination, units.HumanSizeWithPrecision(float64(n), 3))
 	}
+	j.result.SizeWritten += size
 	committed, err := j.requestCommit(ctx, id, size, false, container.CommitOptions{Comment: "content of mounts", Author: j.req.Author})
 	j.replace(committed)
 	if err != nil {
