@@ -100,6 +100,9 @@ func (j *job) afterPause(ctx context.Context, pause bool, watch pauseWatch, comm
 		if committed {
 			j.info("the session stood still for %s", still.time.Round(time.Millisecond))
 		}
+		if committed && still.early {
+			j.warn("another let the session go on before its files were written: what it wrote meanwhile may be in the image in part")
+		}
 		return nil // whoever pauses it from here on means it
 	}
 	if committed && still.known && !still.paused {

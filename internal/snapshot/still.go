@@ -23,7 +23,10 @@ type still struct {
 	// known is set unless the engine's events ended.
 	known           bool
 	paused, resumed bool
-	time            time.Duration
+	// early is set if the session went on before the engine had made the image:
+	// the engine itself tells of the image first.
+	early bool
+	time  time.Duration
 }
 
 // lateEvent bounds the wait for an event that the engine sent before it
@@ -46,23 +49,22 @@ func (j *job) watchPause(ctx context.Context, pause bool) (pauseWatch, error) {
 		filters.Arg("container", j.plan.session.ID),
 		filters.Arg("event", string(events.ActionPause)),
 		filters.Arg("event", string(events.ActionUnPause)),
+		filters.Arg("event", string(events.ActionCommit)),
 		filters.Arg("event", string(events.ActionDie)),
 	)})
 	paused, resumed := make(chan struct{}), make(chan still, 1)
 	go func() {
-		var since int64
+		var seen sequence
 		for {
 			select {
 			case m := <-messages:
-				switch {
-				case m.Action == events.ActionPause && since == 0:
-					since = m.TimeNano
+				before := seen.since
+				s, over := seen.add(m)
+				if before == 0 && seen.since != 0 {
 					close(paused)
-				case m.Action == events.ActionDie:
-					resumed <- still{}
-					return
-				case m.Action == events.ActionUnPause && since != 0:
-					resumed <- still{known: true, paused: true, resumed: true, time: time.Duration(m.TimeNano - since)}
+				}
+				if over {
+					resumed <- s
 					return
 				}
 			case err := <-failed:
@@ -75,6 +77,27 @@ func (j *job) watchPause(ctx context.Context, pause bool) (pauseWatch, error) {
 		}
 	}()
 	return pauseWatch{cancel: cancel, paused: paused, resumed: resumed}, nil
+}
+
+// sequence is what the engine has told of a session while it made an image of it.
+type sequence struct {
+	since   int64 // when the session was paused
+	written bool
+}
+
+// add takes in an event; it returns true with the last that matters.
+func (s *sequence) add(m events.Message) (still, bool) {
+	switch {
+	case m.Action == events.ActionPause && s.since == 0:
+		s.since = m.TimeNano
+	case m.Action == events.ActionCommit:
+		s.written = true
+	case m.Action == events.ActionDie:
+		return still{}, true
+	case m.Action == events.ActionUnPause && s.since != 0:
+		return still{known: true, paused: true, resumed: true, early: !s.written, time: time.Duration(m.TimeNano - s.since)}, true
+	}
+	return still{}, false
 }
 
 // clock asks for the engine's time while other things are done: some engines take
