@@ -36,9 +36,9 @@ func newImportCommand(dockerCLI command.Cli) *cobra.Command {
 
 Each workspace is checked before it is written; those with mistakes are reported
 and left out, and of an archive that is cut off nothing is taken. Workspaces that
-are already in the catalog are left as they are, unless --force is given. What a registry says
-and a workspace has no key for is listed; commands, volumes and devices that a
-registry asks for are never taken over.`,
+are already in the catalog are left as they are, unless --force is given. What a
+registry says and a workspace has no key for is listed; commands, volumes and
+devices that a registry asks for are never taken over.`,
 		Example: `  docker kasm workspace import workspaces.tar
   docker kasm workspace import --dry-run https://registry.kasmweb.com/
   docker kasm workspace import --scope engine https://registry.kasmweb.com/ chromium firefox`,
