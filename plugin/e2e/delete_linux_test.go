@@ -68,9 +68,8 @@ func (v *victim) deletion(t *testing.T, do func(rm *exec.Cmd)) (string, error) {
 	held, _ := v.api.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
 		filters.Arg("container", v.name), filters.Arg("event", string(events.ActionPause)))})
 	rm := command(v.plugin, "rm", "-f", "--snapshot", v.name)
-	w := newWay(t)
-	_, goOn := w.hold(t, http.MethodPost, "/images/load$")
-	rm.Env = append(slices.Clip(v.user.env), "DOCKER_HOST=unix://"+w.socket)
+	address, _, goOn := v.holding(t, http.MethodPost, "/images/load$")
+	rm.Env = append(slices.Clip(v.user.env), "DOCKER_HOST="+address)
 	go func() {
 		select {
 		case <-held:

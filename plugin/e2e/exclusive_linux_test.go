@@ -84,12 +84,11 @@ func TestSnapshotsOfOneSessionFollowEachOther(t *testing.T) {
 // engine until goOn is called.
 func (v *victim) midst(t *testing.T, step snapshot.Step, ref string) (c *commit, goOn func()) {
 	t.Helper()
-	w := newWay(t)
-	reached, goOn := w.hold(t, http.MethodPost, map[snapshot.Step]string{
+	address, reached, goOn := v.holding(t, http.MethodPost, map[snapshot.Step]string{
 		snapshot.StepCommit: "/commit$", snapshot.StepClean: "/images/load$",
 	}[step])
 	through := *v
-	through.user.env = append(slices.Clip(v.user.env), "DOCKER_HOST=unix://"+w.socket)
+	through.user.env = append(slices.Clip(v.user.env), "DOCKER_HOST="+address)
 	c = through.commit(t, ref, "--no-register")
 	select {
 	case <-reached:

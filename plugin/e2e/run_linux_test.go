@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/docker-kasm/docker-kasm/plugin/e2e/faultproxy"
@@ -29,6 +30,20 @@ func (s suite) relay(t *testing.T) string {
 	t.Cleanup(func() { _ = l.Close() })
 	go relayAll(l, socket)
 	return l.Addr().String()
+}
+
+// holding is an address of the engine where requests by a method and a path are kept
+// from it until goOn is called, or the test ends. The first of them closes reached.
+func (s suite) holding(t *testing.T, method, path string) (address string, reached <-chan struct{}, goOn func()) {
+	t.Helper()
+	proxy := faultproxy.New(s.relay(t))
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	release := make(chan struct{})
+	goOn = sync.OnceFunc(func() { close(release) })
+	t.Cleanup(goOn)
+	fault := proxy.Inject(faultproxy.Rule{Method: method, Path: regexp.MustCompile(path), Action: faultproxy.Hold(release)})
+	return "tcp://" + server.Listener.Addr().String(), fault.Hit(), goOn
 }
 
 // image commits the base image with changes, after a command has run in it.

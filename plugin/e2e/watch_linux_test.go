@@ -26,7 +26,7 @@ import (
 	"github.com/docker-kasm/docker-kasm/internal/session"
 )
 
-// way is a way to the engine that counts lists, keeps requests from it, and can be cut.
+// way is a way to the engine that counts lists, and that can be cut.
 type way struct {
 	socket string
 	server *http.Server
@@ -34,28 +34,6 @@ type way struct {
 
 	mu    sync.Mutex
 	lists int
-	// held are the requests that are kept from the engine.
-	held *held
-}
-
-// held are requests by a method and a path. The first of them closes reached; all go
-// on once release is closed, or whoever sent them has gone.
-type held struct {
-	method           string
-	path             *regexp.Regexp
-	first            sync.Once
-	reached, release chan struct{}
-}
-
-// hold keeps requests from the engine until goOn is called, or the test ends.
-func (w *way) hold(t *testing.T, method, path string) (reached <-chan struct{}, goOn func()) {
-	h := &held{method: method, path: regexp.MustCompile(path), reached: make(chan struct{}), release: make(chan struct{})}
-	w.mu.Lock()
-	w.held = h
-	w.mu.Unlock()
-	goOn = sync.OnceFunc(func() { close(h.release) })
-	t.Cleanup(goOn)
-	return h.reached, goOn
 }
 
 // newWay opens a way to the engine of DOCKER_HOST.
@@ -94,19 +72,10 @@ func (w *way) cut(t *testing.T) {
 }
 
 func (w *way) ServeHTTP(out http.ResponseWriter, r *http.Request) {
-	w.mu.Lock()
 	if strings.HasSuffix(r.URL.Path, "/containers/json") {
+		w.mu.Lock()
 		w.lists++
-	}
-	h := w.held
-	w.mu.Unlock()
-	if h != nil && r.Method == h.method && h.path.MatchString(r.URL.Path) {
-		h.first.Do(func() { close(h.reached) })
-		select {
-		case <-h.release:
-		case <-r.Context().Done():
-			return
-		}
+		w.mu.Unlock()
 	}
 	w.engine.ServeHTTP(out, r)
 }
