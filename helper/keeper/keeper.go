@@ -74,10 +74,8 @@ func (k *Keeper) leave(ctx context.Context, s session.Session) error {
 	if err != nil {
 		return err
 	}
-	for _, h := range holders {
-		if !h.Dead {
-			return fmt.Errorf("a snapshot of session %q is under way, made by %s", s.Name, h.Owner)
-		}
+	if by, held := lock.HeldBy(holders, s.ID); held {
+		return fmt.Errorf("a snapshot of session %q is under way, made by %s", s.Name, by.Owner)
 	}
 	return nil
 }

@@ -116,7 +116,7 @@ func Of(ctx context.Context, api API, s session.Session, o Options) (Diff, error
 	// A command that starts while a commit pauses the session hangs both on
 	// Engine 20.10. One whose locks cannot be read is taken to hold none.
 	holders, _ := lock.List(ctx, api, s.ID)
-	if slices.ContainsFunc(holders, func(h lock.Holder) bool { return !h.Dead }) {
+	if _, held := lock.HeldBy(holders, s.ID); held {
 		m.inside = false
 	}
 	entries, err := m.measure(ctx, changes, o.Budget)

@@ -376,6 +376,15 @@ func remove(ctx context.Context, api API, h Holder) error {
 // Volume is the name of the volume that the lock is.
 func (h Holder) Volume() string { return prefix + h.Key + "." + strconv.Itoa(h.Generation) }
 
+// HeldBy returns the holder of the lock of a key among several, unless it is dead.
+func HeldBy(holders []Holder, key string) (by Holder, held bool) {
+	i := slices.IndexFunc(holders, func(h Holder) bool { return h.Key == key && !h.Dead })
+	if i < 0 {
+		return Holder{}, false
+	}
+	return holders[i], true
+}
+
 // List returns the holders of the lock of a key, "" for the locks of all
 // containers but those in but. A key that begins with a dot is of something else.
 func List(ctx context.Context, api Lister, key string, but ...string) ([]Holder, error) {

@@ -203,11 +203,11 @@ func snapshots(ctx context.Context, dockerCLI command.Cli) ([]lock.Holder, error
 // snapshotOf is the error that a snapshot of a session under way is, nil if there is
 // none.
 func snapshotOf(s session.Session, busy []lock.Holder) error {
-	by := slices.IndexFunc(busy, func(h lock.Holder) bool { return h.Key == s.ID && !h.Dead })
-	if by < 0 {
+	by, held := lock.HeldBy(busy, s.ID)
+	if !held {
 		return nil
 	}
-	return fmt.Errorf("a snapshot of session %q is under way, made by %s: wait until it is done", s.Name, busy[by].Owner)
+	return fmt.Errorf("a snapshot of session %q is under way, made by %s: wait until it is done", s.Name, by.Owner)
 }
 
 // check refuses what cannot be done with a session in its state. One that is only
