@@ -15,6 +15,8 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
+
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
 // Awaiter is what is asked of the engine to wait for a session.
@@ -273,7 +275,7 @@ func (s Session) answersOn() uint16 {
 		}
 		return 0
 	}
-	for _, place := range portPlace.FindAllStringSubmatch(s.Open, -1) {
+	for _, place := range workspace.PortPlace.FindAllStringSubmatch(s.Open, -1) {
 		if port := published(func(p container.Port) bool { return strconv.Itoa(int(p.PrivatePort)) == place[1] }); port != 0 {
 			return port
 		}

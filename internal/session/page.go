@@ -13,6 +13,8 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/go-connections/nat"
+
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
 // Page is how what a session shows is reached: by an address in which ports of the
@@ -39,7 +41,7 @@ func FindPage(s Session, c container.InspectResponse, port uint16) (Page, error)
 	p := Page{published: published(c)}
 	if port == 0 && s.Open != "" {
 		p.Template = s.Open
-		for _, place := range portPlace.FindAllStringSubmatch(s.Open, -1) {
+		for _, place := range workspace.PortPlace.FindAllStringSubmatch(s.Open, -1) {
 			n, err := strconv.ParseUint(place[1], 10, 16)
 			if err != nil || n == 0 {
 				return Page{}, fmt.Errorf("open session %q: its address %q has no port %s that there can be", s.Name, s.Open, place[1])
@@ -134,7 +136,7 @@ func loopback(host string) bool {
 // Local tells whether the address is meant for the engine's own machine. Any other
 // holds from everywhere.
 func (p Page) Local() bool {
-	u, err := url.Parse(portPlace.ReplaceAllString(p.Template, "1"))
+	u, err := url.Parse(workspace.PortPlace.ReplaceAllString(p.Template, "1"))
 	return err == nil && loopback(u.Hostname())
 }
 
@@ -175,9 +177,9 @@ func (p Page) Forwarded(ports map[uint16]uint16) (string, error) {
 func (p Page) fill(at func(port uint16) (host, hostPort string, ok bool)) (string, error) {
 	where := ""
 	var missing error
-	authority := portPlace.FindAllStringIndex(beforePath(p.Template), -1)
+	authority := workspace.PortPlace.FindAllStringIndex(beforePath(p.Template), -1)
 	n := 0
-	text := portPlace.ReplaceAllStringFunc(p.Template, func(place string) string {
+	text := workspace.PortPlace.ReplaceAllStringFunc(p.Template, func(place string) string {
 		port, _ := strconv.ParseUint(place[1:len(place)-1], 10, 16) // as FindPage has looked at
 		host, hostPort, ok := at(uint16(port))
 		if !ok {

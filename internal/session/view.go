@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,8 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/docker-kasm/docker-kasm/internal/workspace"
 )
 
 // Viewer is what is asked of the engine to show everything about a session.
@@ -218,8 +219,6 @@ func tail(logs io.Reader, tty bool) ([]string, error) {
 	return last, lines.Err()
 }
 
-var portPlace = regexp.MustCompile(`\{(\d+)\}`)
-
 // Address returns where the session is reached from the engine's host: the
 // address of a server session's machine, else its open template with every {PORT}
 // replaced by the published host port, else that of the port it is shown on: of
@@ -230,7 +229,7 @@ func (s Session) Address() string {
 	}
 	if s.Open != "" {
 		complete := true
-		address := portPlace.ReplaceAllStringFunc(s.Open, func(place string) string {
+		address := workspace.PortPlace.ReplaceAllStringFunc(s.Open, func(place string) string {
 			private, err := strconv.ParseUint(place[1:len(place)-1], 10, 16)
 			if err == nil {
 				for _, p := range s.Ports {

@@ -143,21 +143,22 @@ func harmless(values []string) []string {
 	return slices.DeleteFunc(slices.Clone(values), hasControl)
 }
 
-// portPlace is where a port of the session stands in the address to open.
-var portPlace = regexp.MustCompile(`\{[0-9]+\}`)
+// PortPlace is where a port of the session, its first group, stands in the address to
+// open.
+var PortPlace = regexp.MustCompile(`\{(\d+)\}`)
 
 // open checks the address of what a session shows.
 func (c *checker) open(address string) {
 	if address == "" || hasControl(address) {
 		return
 	}
-	for _, place := range portPlace.FindAllString(address, -1) {
-		if n, err := strconv.ParseUint(strings.Trim(place, "{}"), 10, 16); err != nil || n == 0 {
-			c.add("run.open", "%q: %s is no port that there can be", address, place)
+	for _, place := range PortPlace.FindAllStringSubmatch(address, -1) {
+		if n, err := strconv.ParseUint(place[1], 10, 16); err != nil || n == 0 {
+			c.add("run.open", "%q: %s is no port that there can be", address, place[0])
 			return
 		}
 	}
-	u, err := url.Parse(portPlace.ReplaceAllString(address, "1"))
+	u, err := url.Parse(PortPlace.ReplaceAllString(address, "1"))
 	if err != nil || u.Scheme == "" || u.Hostname() == "" {
 		c.add("run.open", "%q is no address: write it like https://localhost:{6901}/, with the session's port in braces", address)
 	}
