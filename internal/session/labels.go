@@ -38,6 +38,12 @@ const (
 // catalog.
 const ScopeEngine = "engine"
 
+// IsOwnLabel tells whether a label's name means something to this program, or to Kasm:
+// nobody else is to set it.
+func IsOwnLabel(name string) bool {
+	return strings.HasPrefix(name, labelPrefix) || strings.HasPrefix(name, kasmLabels)
+}
+
 // IsSessionLabel tells whether a label says something about one session, and
 // so must never reach an image.
 func IsSessionLabel(name string) bool {

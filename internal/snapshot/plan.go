@@ -348,13 +348,6 @@ func (e *UsageError) Error() string { return e.Err.Error() }
 // Unwrap returns the refusal itself.
 func (e *UsageError) Unwrap() error { return e.Err }
 
-// ownLabel tells whether a label's name means something to us: one that a change
-// sets would make every container of the image a session, or hide from the next
-// snapshot what this one leaves when it is killed.
-func ownLabel(name string) bool {
-	return strings.HasPrefix(name, "io.github.docker-kasm.") || session.IsSessionLabel(name)
-}
-
 func (j *job) planConfig() error {
 	p := j.plan
 	given := p.container.Config
@@ -383,7 +376,9 @@ func (j *job) planConfig() error {
 		return &UsageError{Err: err}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.expected.Labels)) {
-		if ownLabel(name) && p.expected.Labels[name] != p.base.Labels[name] {
+		// It would make every container of the image a session, or hide from the next
+		// snapshot what this one leaves when it is killed.
+		if session.IsOwnLabel(name) && p.expected.Labels[name] != p.base.Labels[name] {
 			return &UsageError{Err: fmt.Errorf("--change: label %q is set by `docker kasm` itself or by Kasm, and tells sessions and snapshots apart: choose another name", name)}
 		}
 	}
