@@ -18,7 +18,6 @@ import (
 	"github.com/docker/cli/cli-plugins/plugin"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/debug"
-	"github.com/spf13/pflag"
 	"go.opentelemetry.io/otel"
 
 	"github.com/docker-kasm/docker-kasm/internal/display"
@@ -73,20 +72,10 @@ func run(standalone bool) int {
 		return exitInterrupted
 	case isStatus && status.StatusCode != 0:
 		return status.StatusCode
-	case isFlag(err):
+	case usage.Is(err):
 		return usage.Status
 	}
 	return 1
-}
-
-// isFlag tells whether err is about an option before the command's name, of which the
-// docker CLI's library does not say that it is bad usage.
-func isFlag(err error) bool {
-	var unknown *pflag.NotExistError
-	var missing *pflag.ValueRequiredError
-	var value *pflag.InvalidValueError
-	var syntax *pflag.InvalidSyntaxError
-	return errors.As(err, &unknown) || errors.As(err, &missing) || errors.As(err, &value) || errors.As(err, &syntax)
 }
 
 // tidy makes lines as terminals want them of what other programs have said, ssh among

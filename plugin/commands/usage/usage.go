@@ -47,14 +47,10 @@ func Exclusive(flags *pflag.FlagSet, pairs ...[2]string) error {
 // docker CLI's own groups do.
 func NoArgs(cmd *cobra.Command, args []string) error { return cli.NoArgs(cmd, args) }
 
-// Install makes wrong numbers of arguments of all commands below cmd bad usage, and
-// templates for --format that the docker CLI's tables cannot be made by.
+// Install makes wrong numbers of arguments of all commands below cmd bad usage.
 func Install(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		Install(sub)
-		if run := sub.RunE; run != nil {
-			sub.RunE = func(cmd *cobra.Command, args []string) error { return template(run(cmd, args)) }
-		}
 		if check := sub.Args; check != nil && !sub.HasSubCommands() {
 			sub.Args = func(cmd *cobra.Command, args []string) error { return Error(check(cmd, args)) }
 		}
@@ -69,13 +65,16 @@ func OneOf(flag, value string, allowed ...string) error {
 	return Error(fmt.Errorf("invalid value %q for --%s: use %s or %s", value, flag, strings.Join(allowed[:len(allowed)-1], ", "), allowed[len(allowed)-1]))
 }
 
-// template marks the error of a table's template as bad usage. The docker CLI tells of
-// it by these words alone.
-func template(err error) error {
-	if err != nil && strings.HasPrefix(err.Error(), "template parsing error: ") {
-		return Error(err)
-	}
-	return err
+// Is tells whether an error is about wrong use though nobody has marked it so: about an
+// option before the command's name, or a template for --format that the docker CLI's
+// tables cannot be made by, which it tells by these words alone.
+func Is(err error) bool {
+	var unknown *pflag.NotExistError
+	var missing *pflag.ValueRequiredError
+	var value *pflag.InvalidValueError
+	var syntax *pflag.InvalidSyntaxError
+	return errors.As(err, &unknown) || errors.As(err, &missing) || errors.As(err, &value) || errors.As(err, &syntax) ||
+		strings.HasPrefix(err.Error(), "template parsing error: ")
 }
 
 // Logs checks what part of a container's log is asked for: engines take a number of
