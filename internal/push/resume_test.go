@@ -59,7 +59,7 @@ func TestResumeSetsTheDigestOfThatImageOnly(t *testing.T) {
 	}
 }
 
-// unlisted is a catalog that does not answer for now.
+// unlisted is a catalog that cannot be listed.
 type unlisted struct {
 	*workspace.Catalog
 	get error

@@ -53,14 +53,26 @@ func Write[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter
 	return Join(failures)
 }
 
-// Draw is Write for who goes on looking: that a context failed is no error. It returns
-// what no row shows of that.
-func Draw[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter.SubContext) (unseen, err error) {
-	failures, err := write(t, answers, rows)
-	if unseen = Join(failures); unseen != nil && unseen.Error() == "" {
-		unseen = nil
+// Draw is Write for who goes on looking: that a context failed is no error.
+func Draw[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter.SubContext) error {
+	_, err := write(t, answers, rows)
+	return err
+}
+
+// Unseen is the error of contexts that failed where no row of the table shows it.
+func Unseen[T any](t Table, answers []Answer[T]) error {
+	if t.showsErrors() {
+		return nil
 	}
-	return unseen, err
+	var errs []error
+	for _, a := range answers {
+		errs = append(errs, Wrap(a))
+	}
+	return errors.Join(errs...)
+}
+
+func (t Table) showsErrors() bool {
+	return t.Second != "" || t.Format.IsJSON() || t.Format.Contains(".Error") || t.Format.Contains("json .")
 }
 
 // write returns an error for each context that failed, which says nothing where a row
@@ -69,7 +81,6 @@ func write[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter
 	out := t.Output
 	var text bytes.Buffer
 	t.Output = &text
-	shown := t.Second != "" || t.Format.IsJSON() || t.Format.Contains(".Error") || t.Format.Contains("json .")
 	inPlace := map[string]string{}
 	err := t.Write(&heading{formatter.HeaderContext{Header: t.Header}}, func(format func(formatter.SubContext) error) error {
 		for _, a := range answers {
@@ -91,7 +102,7 @@ func write[T any](t Table, answers []Answer[T], rows func(Answer[T]) []formatter
 				mark := fmt.Sprintf("\x00%d", len(inPlace))
 				row[t.Second], inPlace[mark] = mark, line
 			}
-			if !shown {
+			if !t.showsErrors() {
 				failures = append(failures, Wrap(a))
 				continue
 			}

@@ -42,13 +42,13 @@ func watch(ctx context.Context, dockerCLI command.Cli, options *listOptions, siz
 	list := wanted(ctx, dockerCLI)
 	list.Roster = where
 	format := func(kinds bool) formatter.Format { return newFormat(options.format, options.quiet, false, kinds) }
-	shown := newLive(format, func(out formatter.Context, answers []contexts.Answer[listed]) (unseen, err error) {
+	shown := newLive(format, func(out formatter.Context, answers []contexts.Answer[listed]) error {
 		out.Trunc = !options.noTrunc
 		var sessions []session.Session
 		for _, a := range answers {
 			sessions = a.Result.sessions
 		}
-		return nil, write(out, sessions, dockerCLI.CurrentContext())
+		return write(out, sessions, dockerCLI.CurrentContext())
 	})
 	return screen.Show(ctx, dockerCLI, func(ctx context.Context, tell func(screen.View)) error {
 		ctx, cancel := context.WithCancelCause(ctx)
@@ -82,10 +82,11 @@ func watchSeveral(ctx context.Context, dockerCLI command.Cli, options *listOptio
 	}
 	defer set.Close()
 	format := func(kinds bool) formatter.Format { return severalFormat(options, kinds) }
-	shown := newLive(format, func(out formatter.Context, answers []contexts.Answer[listed]) (unseen, err error) {
+	shown := newLive(format, func(out formatter.Context, answers []contexts.Answer[listed]) error {
 		// Errors are shown whole; a terminal's lines are cut to its width.
 		return contexts.Draw(severalTable(options, out), answers, severalRows(!options.noTrunc))
 	})
+	shown.table = severalTable(options, formatter.Context{Format: format(false)})
 	return screen.Show(ctx, dockerCLI, func(ctx context.Context, tell func(screen.View)) error {
 		ctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
@@ -177,7 +178,9 @@ func relay(ctx context.Context, changed <-chan struct{}, channels int) []chan st
 // live is a list that is shown as it changes.
 type live struct {
 	format func(kinds bool) formatter.Format
-	write  func(formatter.Context, []contexts.Answer[listed]) (unseen, err error)
+	write  func(formatter.Context, []contexts.Answer[listed]) error
+	// table is what shows contexts that failed, where one can.
+	table contexts.Table
 
 	changes screen.Changes[entry]
 	// failures are what was shown last of each context.
@@ -193,9 +196,8 @@ type entry struct {
 	session.Session
 }
 
-// newLive shows lists by a format; write writes them, and returns what no row shows
-// of contexts that failed.
-func newLive(format func(kinds bool) formatter.Format, write func(formatter.Context, []contexts.Answer[listed]) (unseen, err error)) *live {
+// newLive shows lists by a format; write writes them.
+func newLive(format func(kinds bool) formatter.Format, write func(formatter.Context, []contexts.Answer[listed]) error) *live {
 	return &live{
 		format: format, write: write, failures: map[*contexts.Context]string{}, news: screen.Rows{Format: format(false)},
 		changes: screen.Changes[entry]{
@@ -215,21 +217,13 @@ func newLive(format func(kinds bool) formatter.Format, write func(formatter.Cont
 }
 
 // next is the view of what the contexts have now.
-func (l *live) next(answers []contexts.Answer[listed]) (screen.View, error) {
+func (l *live) next(answers []contexts.Answer[listed]) (view screen.View, err error) {
 	answers = slices.Clone(answers)
-	render := func(out io.Writer, answers []contexts.Answer[listed], kinds bool) (unseen, err error) {
+	render := func(out io.Writer, answers []contexts.Answer[listed], kinds bool) error {
 		return l.write(formatter.Context{Output: display.Writer(out), Format: l.format(kinds)}, answers)
 	}
-	kinds := strangers(answers)
-	unseen, err := render(io.Discard, answers, kinds)
-	if err != nil {
-		return screen.View{}, err
-	}
-	view := screen.View{Render: func(out io.Writer) error {
-		_, err := render(out, answers, kinds)
-		return err
-	}}
-	if problem := errors.Join(append(unread(answers), unseen)...); problem != nil {
+	view.Render = func(out io.Writer) error { return render(out, answers, strangers(answers)) }
+	if problem := errors.Join(append(unread(answers), contexts.Unseen(l.table, answers))...); problem != nil {
 		view.Problem = problem.Error()
 	}
 	changed := l.changed(answers)
@@ -238,10 +232,7 @@ func (l *live) next(answers []contexts.Answer[listed]) (screen.View, error) {
 		l.kinds, l.news = true, screen.Rows{Format: l.format(true)}
 	}
 	if len(changed) > 0 || !l.news.Begun() {
-		view.News, err = l.news.More(func(out *bytes.Buffer) error {
-			_, err := render(out, changed, l.kinds)
-			return err
-		})
+		view.News, err = l.news.More(func(out *bytes.Buffer) error { return render(out, changed, l.kinds) })
 	}
 	return view, err
 }

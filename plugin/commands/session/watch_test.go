@@ -19,9 +19,10 @@ func several(format string) (*live, []contexts.Answer[listed]) {
 	options := &listOptions{format: format}
 	shown := newLive(
 		func(kinds bool) formatter.Format { return severalFormat(options, kinds) },
-		func(out formatter.Context, answers []contexts.Answer[listed]) (unseen, err error) {
+		func(out formatter.Context, answers []contexts.Answer[listed]) error {
 			return contexts.Draw(severalTable(options, out), answers, severalRows(true))
 		})
+	shown.table = severalTable(options, formatter.Context{Format: severalFormat(options, false)})
 	return shown, []contexts.Answer[listed]{{Context: &contexts.Context{Name: "a"}}, {Context: &contexts.Context{Name: "b"}}}
 }
 
